@@ -9,6 +9,7 @@ SPOA_ROUTER choose other programs than those on PATH and in build/.
 """
 
 import base64
+import errno
 import hashlib
 import http.client
 import os
@@ -249,19 +250,35 @@ def show(haproxy):
     return not report.bad
 
 
+def check_free(bind):
+    host, _, port = bind.rpartition(":")
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host.strip("*"), int(port)))
+    except ValueError:
+        raise Broken(f"ROUTER_BIND={bind}: not ADDRESS:PORT") from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise Broken(f"{bind} is in use; choose another address with "
+                         "ROUTER_BIND=127.0.0.1:PORT") from None
+
+
 def stay(haproxy):
     """All of it in the foreground, until a signal."""
     bind = os.environ.get("ROUTER_BIND") or "127.0.0.1:8000"
+    check_free(bind)
+    site = "http://" + bind.replace("*", "127.0.0.1")
     print(f"spoa-router with {programs(haproxy)}: starting ...", flush=True)
     with Stage(haproxy, bind) as stage:
         set_routes(stage)
         cli = f"redis-cli -p {stage.redis_port}"
         print(f"""
-It runs; HAProxy is on http://{bind} and https://127.0.0.1:{stage.https}. Try in another terminal:
+It runs; HAProxy is on {site} and https://127.0.0.1:{stage.https}. Try in another terminal:
 
-    curl -H 'Host: app1.cloud.com' http://127.0.0.1:{stage.http}/        # worker1, app2 => worker2
-    curl -H 'Host: any.shop.cloud.com' http://127.0.0.1:{stage.http}/    # worker3, by *.shop.cloud.com
-    curl -i -H 'Host: app3.cloud.com' http://127.0.0.1:{stage.http}/     # 404, until you say:
+    curl -H 'Host: app1.cloud.com' {site}/        # worker1, app2 => worker2
+    curl -H 'Host: any.shop.cloud.com' {site}/    # worker3, by *.shop.cloud.com
+    curl -i -H 'Host: app3.cloud.com' {site}/     # 404, until you say:
     {cli} HSET routes app3.cloud.com {stage.worker(3)}
     {cli} HSET routes app1.cloud.com {stage.worker(2)}    # moves it, within {TTL} s
     {cli} HDEL routes app1.cloud.com

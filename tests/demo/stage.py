@@ -192,7 +192,6 @@ class Stage:
         self.worker_ports, self.redis_port, agent, self.http, self.https = (
             ports[:3], *ports[3:])
         bind = self.bind or f"127.0.0.1:{self.http}"
-        self.http = int(bind.rpartition(":")[2])
         self.certificate = self.make_certificate()
 
         for number, port in enumerate(self.worker_ports, 1):
@@ -210,7 +209,7 @@ class Stage:
             "--listen", f"127.0.0.1:{agent}",
             "--redis", f"redis://127.0.0.1:{self.redis_port}",
             "--ttl", f"{TTL}s"])
-        self.haproxy = self.add("haproxy", self.http, [
+        self.haproxy = self.add("haproxy", self.https, [
             self.haproxy_path, "-db", "-f", str(TOP / "haproxy/haproxy.cfg")],
             ROUTER_BIND=bind,
             ROUTER_BIND_TLS=f"127.0.0.1:{self.https}",
