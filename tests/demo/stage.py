@@ -74,6 +74,12 @@ def find(program, hint="`tests/deps.sh build demo` installs it"):
     return path
 
 
+def environment():
+    """Ours, without what would make the programs do something else than here."""
+    return {name: value for name, value in os.environ.items()
+            if not name.startswith(("ROUTER_", "SPOA_", "SPOE_", "REDIS"))}
+
+
 def first_line(*command):
     """What a program says of its version."""
     try:
@@ -116,7 +122,7 @@ class Process:
                 self.child = subprocess.Popen(
                     ["setpriv", "--pdeathsig", "KILL", "--", *self.command],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                    start_new_session=True, env={**os.environ, **self.env})
+                    start_new_session=True, env={**environment(), **self.env})
             except OSError as error:
                 raise Broken(f"{self.name}: {error}") from None
         self.wait_ready()
@@ -242,7 +248,8 @@ class Stage:
         with signals:
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL,
                                      stdout=subprocess.PIPE,
-                                     stderr=subprocess.STDOUT, text=True)
+                                     stderr=subprocess.STDOUT, text=True,
+                                     env=environment())
         try:
             output = child.communicate(timeout=10)[0].strip()
         except subprocess.TimeoutExpired:

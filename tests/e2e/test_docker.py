@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""The container files, as far as they can be judged without an engine."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+COMPOSE = TOP / "docker/docker-compose.yml"
+DOCKERFILE = TOP / "docker/Dockerfile"
+
+
+def docker(*arguments):
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True,
+                          timeout=60)
+
+
+def test_compose_accepts_the_file():
+    if not shutil.which("docker") or docker("compose", "version").returncode:
+        pytest.skip("no docker client with compose here")
+    done = docker("compose", "-f", str(COMPOSE), "config", "-q")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_every_mounted_file_is_there():
+    mounts = re.findall(r"- (\.\./\S+):(/\S+):ro$", COMPOSE.read_text(), re.M)
+    assert len(mounts) == 2
+    for source, target in mounts:
+        assert (COMPOSE.parent / source).is_file(), source
+        assert target.endswith("/" + Path(source).name)
+
+
+def test_every_copied_file_passes_dockerignore():
+    ignore = (TOP / ".dockerignore").read_text().splitlines()
+    for source in re.findall(r"^COPY (?!--from)(\S+) ", DOCKERFILE.read_text(), re.M):
+        assert (TOP / source).exists(), source
+        assert "!" + source in ignore
+
+
+def test_no_frontend_image_and_no_root():
+    text = DOCKERFILE.read_text()
+    assert not re.search(r"^# *syntax *=", text, re.M)
+    agent = text.split("\nFROM ")[-1]
+    assert re.search(r"^USER (?!root|0)", agent, re.M)
