@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures of the end-to-end tests; what they give is described in kit/.
+
+    SPOA_ROUTER=path       the agent to test, build/spoa-router by default
+    HAPROXY=/a,/b          the HAProxys to test with, all that are found by default
+    REDIS_SERVER=path      the Redis, redis-server by default
+"""
+
+import os
+
+import pytest
+
+import kit
+import kit.agent
+
+SHOWN = 12000  # characters of each log that a failing test shows
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for process in kit.Process.living:
+            report.sections += [(title, text[-SHOWN:])
+                                for title, text in process.logs()]
+
+
+def pytest_report_header():
+    return [f"agent: {kit.agent.binary()}"] + [
+        f"haproxy {'.'.join(map(str, kit.version(path)))}: {path}"
+        for path in kit.binaries()]
+
+
+def pytest_generate_tests(metafunc):
+    if "haproxy_binary" in metafunc.fixturenames:
+        found = kit.binaries()
+        metafunc.parametrize(
+            "haproxy_binary", found or [None], scope="session", indirect=True,
+            ids=[".".join(map(str, kit.version(path))) for path in found]
+            or ["none"])
+
+
+@pytest.fixture(scope="session")
+def haproxy_binary(request):
+    """The path of each HAProxy in turn: such a test runs with all of them."""
+    if request.param is None:
+        pytest.fail("no haproxy found: install one, or set HAPROXY=/path")
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def free_port():
+    """free_port() -> a number that nobody uses."""
+    return kit.free_port
+
+
+@pytest.fixture(scope="session")
+def agent_binary():
+    """The path of the agent; without it nothing can be tested."""
+    path = kit.agent.binary()
+    if not os.access(path, os.X_OK):
+        pytest.fail(f"{path} is not there: run make")
+    return path
+
+
+def starter(kind):
+    """Yields a function that starts a kind of process and, at the end of the
+    fixture, ends all that it started; none may have died on its own."""
+    started = []
+
+    def start(*args, **kwargs):
+        started.append(kind(*args, **kwargs))
+        return started[-1]
+    yield start
+    died = []
+    for process in reversed(started):
+        status = process.process and process.process.poll()
+        if status not in (None, 0, -9, -15):
+            died.append(f"{process.name}: status {status}\n{process.log()}")
+        process.close()
+    assert not died, "\n".join(died)
+
+
+@pytest.fixture(scope="module")
+def start_agent(agent_binary):
+    """start_agent("--redis", url, ...) -> kit.Agent, ended with the module."""
+    yield from starter(kit.Agent)
+
+
+@pytest.fixture(scope="module")
+def start_haproxy():
+    """start_haproxy(binary, agent, ...) -> kit.HAProxy, ended with the module."""
+    yield from starter(kit.HAProxy)
+
+
+@pytest.fixture(scope="module")
+def start_worker():
+    """start_worker(name) -> kit.Worker, ended with the module."""
+    yield from starter(kit.Worker)
+
+
+@pytest.fixture
+def start_redis():
+    """start_redis(*options) -> kit.Redis, ended with the test."""
+    yield from starter(kit.Redis)
+
+
+@pytest.fixture
+def redis(start_redis):
+    """A kit.Redis of its own for each test."""
+    return start_redis()

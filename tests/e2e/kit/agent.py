@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""The agent under test (environment SPOA_ROUTER, else build/spoa-router)."""
+
+import os
+
+from .process import TOP, Process, free_port
+
+
+def binary():
+    return os.environ.get("SPOA_ROUTER") or str(TOP / "build/spoa-router")
+
+
+def first_listener(options):
+    """Where --listen of these options lets a client connect, or None."""
+    for option, value in zip(options, options[1:]):
+        if option == "--listen":
+            if value.startswith("unix:"):
+                return value[5:].split(",")[0]
+            host, _, port = value.rpartition(":")
+            return host.strip("[]"), int(port)
+    return None
+
+
+class Agent(Process):
+    """Agent("--redis", redis.url): a free port unless --listen says where.
+
+    prefix is put before the command: ["valgrind", "-q"], say.
+    """
+
+    def __init__(self, *options, prefix=(), env=None, wait=True):
+        where = first_listener(options)
+        if where is None and "--config" not in options:
+            port = free_port()
+            where = "127.0.0.1", port
+            options = ("--listen", f"127.0.0.1:{port}", *options)
+        super().__init__("agent", where, env)
+        self.options, self.prefix = options, prefix
+        self.start(wait)
+
+    def command(self):
+        return [*self.prefix, binary(), *map(str, self.options)]
+
+    @property
+    def address(self):
+        """As HAProxy writes it."""
+        return self.where if isinstance(self.where, str) else \
+            "%s:%d" % self.where

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""A real Redis (or another server that is one: environment REDIS_SERVER)."""
+
+import os
+import subprocess
+
+from .process import Process
+
+
+class Redis(Process):
+    """Redis on TCP and on a Unix socket, with nothing on disk."""
+
+    def __init__(self, *options, start=True):
+        super().__init__("redis")
+        self.options = options
+        self.socket = str(self.folder / "redis.sock")
+        self.password = None  # what cmd() uses
+        if start:
+            self.start()
+
+    @property
+    def url(self):
+        return f"redis://127.0.0.1:{self.port}"
+
+    def command(self):
+        return [os.environ.get("REDIS_SERVER", "redis-server"),
+                "--port", str(self.port), "--bind", "127.0.0.1",
+                "--unixsocket", self.socket, "--save", "",
+                "--dir", str(self.folder), *self.options]
+
+    def is_ready(self):
+        # NOAUTH is an answer too; LOADING is one that says "not yet"
+        return self.cmd("PING", check=False).stdout.startswith(
+            ("PONG", "NOAUTH"))
+
+    def cmd(self, *words, check=True):
+        """One command by redis-cli; an error of Redis fails unless check."""
+        login = (["-a", self.password, "--no-auth-warning"]
+                 if self.password else [])
+        done = subprocess.run(
+            ["redis-cli", "-e", "-p", str(self.port), *login,
+             *map(str, words)], capture_output=True, text=True)
+        assert not check or not done.returncode, (words, done)
+        return done
+
+    def info(self, key):
+        """One value of INFO."""
+        for line in self.cmd("INFO").stdout.splitlines():
+            if line.startswith(f"{key}:"):
+                return line.split(":", 1)[1]
+        raise KeyError(key)

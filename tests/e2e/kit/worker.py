@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: MIT
+"""tests/worker.py as a process."""
+
+from .process import TOP, Process
+
+
+class Worker(Process):
+    """A target that answers with its name and with what it got."""
+
+    def __init__(self, name, start=True, host="127.0.0.1"):
+        super().__init__(name)
+        self.where = host, self.port
+        if start:
+            self.start()
+
+    def command(self):
+        return ["/usr/bin/python3", str(TOP / "tests/worker.py"),
+                "--name", self.name, "--listen", self.target]
+
+    @property
+    def target(self):
+        """The value of a route that names this worker."""
+        return ("[%s]:%d" if ":" in self.where[0] else "%s:%d") % self.where
