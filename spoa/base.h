@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * base: the few words that every room uses.
+ *
+ * A span is how text travels here: borrowed bytes with a length, not ended by
+ * NUL, never freed through the span. Who lends it says how long it lives.
+ */
+#ifndef SPOA_BASE_H
+#define SPOA_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* The result says what happened: the caller must look at it. */
+#define MUST_CHECK __attribute__((warn_unused_result))
+
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+/* Borrowed bytes. `p` may be NULL when `len` is 0. */
+struct span {
+	const char *p;
+	size_t len;
+};
+
+/* A span over the bytes of a C string, without its NUL. */
+static inline struct span span_of(const char *text)
+{
+	return (struct span){.p = text, .len = strlen(text)};
+}
+
+/* Same length and same bytes. */
+static inline bool span_equal(struct span a, struct span b)
+{
+	return a.len == b.len && (a.len == 0 || !memcmp(a.p, b.p, a.len));
+}
+
+/* Same bytes as the C string `text`. */
+static inline bool span_is(struct span a, const char *text)
+{
+	return span_equal(a, span_of(text));
+}
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loop: libevent's base, set up for one thread, and a clock read once a turn.
+ */
+#include "loop.h"
+
+#include <time.h>
+
+bool loop_init(struct loop *loop)
+{
+	struct event_config *config = event_config_new();
+
+	*loop = (struct loop){0};
+	if (!config)
+		return false;
+	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+	event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+	loop->base = event_base_new_with_config(config);
+	event_config_free(config);
+	return loop->base != NULL;
+}
+
+void loop_fini(struct loop *loop)
+{
+	event_base_free(loop->base);
+	loop->base = NULL;
+}
+
+int64_t loop_now(struct loop *loop)
+{
+	struct timespec now;
+
+	if (loop->now_ms == 0) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		loop->now_ms =
+			(int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + 1;
+	}
+	return loop->now_ms;
+}
+
+void loop_turn(struct loop *loop)
+{
+	loop->now_ms = 0;
+	event_base_loop(loop->base, EVLOOP_ONCE);
+}
+
+void loop_arm(struct event *timer, int64_t delay_ms)
+{
+	struct timeval delay;
+
+	if (delay_ms < 0)
+		delay_ms = 0;
+	delay.tv_sec = (time_t)(delay_ms / 1000);
+	delay.tv_usec = (suseconds_t)(delay_ms % 1000 * 1000);
+	event_add(timer, &delay);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loop: the event loop and the time.
+ *
+ * One turn waits for events and runs their callbacks. The clock is read once a
+ * turn, by the first who asks; it never goes back and is not the time of day.
+ */
+#ifndef SPOA_LOOP_H
+#define SPOA_LOOP_H
+
+#include "base.h"
+
+#include <event2/event.h>
+
+struct loop {
+	struct event_base *base;
+	int64_t now_ms; /* 0 until someone asks in this turn */
+};
+
+/* False when the system refuses an event loop. */
+bool loop_init(struct loop *loop) MUST_CHECK;
+void loop_fini(struct loop *loop);
+
+/* Milliseconds on the monotonic clock, the same during a turn. */
+int64_t loop_now(struct loop *loop);
+
+/* Waits for events and runs what they are for. */
+void loop_turn(struct loop *loop);
+
+/* Lets `timer` fire `delay_ms` from now, at once when that is negative. */
+void loop_arm(struct event *timer, int64_t delay_ms);
+
+#endif
