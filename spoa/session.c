@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session: one SPOP conversation. Bytes to questions, answers to bytes; what
+ * the peer may do wrong ends in a DISCONNECT with a code, never in a crash or
+ * in memory beyond its bound. No socket, no clock, no log.
+ */
+#include "session.h"
+
+#include <stdlib.h>
+
+enum {
+	OUTPUT_FIRST = 4096,	 /* the first size of an output buffer */
+	OUTPUT_KEPT = 64 * 1024, /* larger ones are freed when empty */
+	MESSAGE_MAX = 128,	 /* of a DISCONNECT; HAProxy takes 255 */
+	SET_VAR = 1,		 /* SPOE.txt 3.4: the action */
+	SCOPE_TXN = 2,		 /* and its scope */
+};
+
+static const char *const status_names[] = {
+	[ANSWER_OK] = "ok",
+	[ANSWER_NOT_FOUND] = "not_found",
+	[ANSWER_BAD_HOST] = "bad_host",
+	[ANSWER_BAD_ROUTE] = "bad_route",
+	[ANSWER_DOWN] = "down",
+	[ANSWER_UNAVAILABLE] = "unavailable",
+};
+
+static const char *const source_names[] = {
+	[ANSWER_FROM_CACHE] = "cache",
+	[ANSWER_FROM_REDIS] = "redis",
+	[ANSWER_FROM_STALE] = "stale",
+	[ANSWER_FROM_NONE] = "none",
+};
+
+const char *answer_status_name(enum answer_status status)
+{
+	return status_names[status];
+}
+
+const char *answer_source_name(enum answer_source source)
+{
+	return source_names[source];
+}
+
+void session_init(struct session *s)
+{
+	*s = (struct session){.frame_max = SESSION_HELLO_MAX};
+}
+
+void session_fini(struct session *s)
+{
+	free(s->out);
+	s->out = NULL;
+}
+
+void session_feed(struct session *s, const uint8_t *bytes, size_t len)
+{
+	s->in = bytes;
+	s->in_len = len;
+	s->in_used = 0;
+}
+
+size_t session_used(const struct session *s)
+{
+	return s->in_used;
+}
+
+struct span session_output(const struct session *s)
+{
+	if (s->out_len == s->out_sent)
+		return (struct span){0};
+	return (struct span){.p = (const char *)s->out + s->out_sent,
+			     .len = s->out_len - s->out_sent};
+}
+
+void session_sent(struct session *s, size_t len)
+{
+	s->out_sent += len;
+	if (s->out_sent < s->out_len)
+		return;
+	s->out_sent = s->out_len = 0;
+	if (s->out_size > OUTPUT_KEPT) {
+		free(s->out);
+		s->out = NULL;
+		s->out_size = 0;
+	}
+}
+
+/* Makes room for `len` more bytes of output. */
+static bool reserve_output(struct session *s, size_t len)
+{
+	size_t size = s->out_size ? s->out_size : OUTPUT_FIRST;
+	uint8_t *out;
+
+	if (len <= s->out_size - s->out_len)
+		return true;
+	if (s->out_sent > 0) {
+		memmove(s->out, s->out + s->out_sent, s->out_len - s->out_sent);
+		s->out_len -= s->out_sent;
+		s->out_sent = 0;
+	}
+	while (len > size - s->out_len)
+		size *= 2;
+	if (size == s->out_size)
+		return true;
+	out = realloc(s->out, size);
+	if (!out)
+		return false;
+	s->out = out;
+	s->out_size = size;
+	return true;
+}
+
+/* Without memory there is no way to say goodbye either. */
+static void give_up(struct session *s)
+{
+	s->state = SESSION_OVER;
+	s->code = SPOP_RESOURCES;
+	s->complaint = "out of memory";
+}
+
+/* A writer over `len` bytes of free output; failed when there is no memory. */
+static struct spop_writer open_output(struct session *s, size_t len)
+{
+	struct spop_writer w = {.failed = true};
+
+	if (!reserve_output(s, len)) {
+		give_up(s);
+		return w;
+	}
+	w.p = s->out + s->out_len;
+	w.end = w.p + len;
+	w.failed = false;
+	return w;
+}
+
+static void close_output(struct session *s, const struct spop_writer *w)
+{
+	if (!w->failed)
+		s->out_len = (size_t)(w->p - s->out);
+}
+
+static void put_text_key(struct spop_writer *w, const char *key,
+			 const char *text)
+{
+	spop_put_string(w, span_of(key));
+	spop_put_byte(w, SPOP_STRING);
+	spop_put_string(w, span_of(text));
+}
+
+static void put_number_key(struct spop_writer *w, const char *key, uint32_t n)
+{
+	spop_put_string(w, span_of(key));
+	spop_put_byte(w, SPOP_UINT32);
+	spop_put_varint(w, n);
+}
+
+void session_end(struct session *s, enum spop_code code, const char *message)
+{
+	struct spop_writer w;
+	uint8_t *begin;
+
+	if (s->state == SESSION_OVER)
+		return;
+	w = open_output(s, SPOP_HEADER_MAX + MESSAGE_MAX);
+	if (w.failed)
+		return;
+	begin = spop_begin_frame(&w, SPOP_AGENT_DISCONNECT, 0, 0);
+	put_number_key(&w, "status-code", code);
+	put_text_key(&w, "message", message);
+	spop_end_frame(&w, begin);
+	close_output(s, &w);
+	s->state = SESSION_OVER;
+	s->code = code;
+	s->complaint = message;
+}
+
+/* What a HELLO said. A key that did not come is NULL-typed. */
+struct hello {
+	struct spop_value versions;
+	struct spop_value frame_size;
+	struct spop_value capabilities;
+	struct spop_value engine_id;
+	struct spop_value health_check;
+};
+
+/* Reads the keys; of a repeated one the first counts. */
+static void get_hello(struct spop_reader *r, struct hello *hello)
+{
+	*hello = (struct hello){0};
+	while (!r->failed && r->p < r->end) {
+		struct span key = spop_get_string(r);
+		struct spop_value value, *slot = NULL;
+
+		spop_get_value(r, &value);
+		if (span_is(key, "supported-versions"))
+			slot = &hello->versions;
+		else if (span_is(key, "max-frame-size"))
+			slot = &hello->frame_size;
+		else if (span_is(key, "capabilities"))
+			slot = &hello->capabilities;
+		else if (span_is(key, "engine-id"))
+			slot = &hello->engine_id;
+		else if (span_is(key, "healthcheck"))
+			slot = &hello->health_check;
+		if (slot && slot->type == SPOP_NULL)
+			*slot = value;
+	}
+}
+
+static bool is_integer(const struct spop_value *value)
+{
+	return value->type >= SPOP_INT32 && value->type <= SPOP_UINT64;
+}
+
+/* Is 2.0 in a list like "1.0, 2.0"? */
+static bool offers_version(struct span list)
+{
+	while (list.len > 0) {
+		const char *comma = memchr(list.p, ',', list.len);
+		size_t len = comma ? (size_t)(comma - list.p) : list.len;
+		struct span item = {list.p, len};
+
+		while (item.len > 0 && item.p[0] == ' ') {
+			item.p++;
+			item.len--;
+		}
+		while (item.len > 0 && item.p[item.len - 1] == ' ')
+			item.len--;
+		if (span_is(item, "2.0"))
+			return true;
+		len += comma != NULL;
+		list.p += len;
+		list.len -= len;
+	}
+	return false;
+}
+
+/* Why a HELLO cannot be accepted; SPOP_NORMAL when it can. */
+static enum spop_code judge_hello(const struct hello *hello,
+				  const char **complaint)
+{
+	*complaint = "invalid frame received";
+	if ((hello->versions.type != SPOP_NULL &&
+	     hello->versions.type != SPOP_STRING) ||
+	    (hello->frame_size.type != SPOP_NULL &&
+	     !is_integer(&hello->frame_size)) ||
+	    (hello->capabilities.type != SPOP_NULL &&
+	     hello->capabilities.type != SPOP_STRING))
+		return SPOP_INVALID;
+	*complaint = "supported-versions not found";
+	if (hello->versions.type == SPOP_NULL)
+		return SPOP_NO_VERSION;
+	*complaint = "max-frame-size not found";
+	if (hello->frame_size.type == SPOP_NULL)
+		return SPOP_NO_FRAME_SIZE;
+	*complaint = "capabilities not found";
+	if (hello->capabilities.type == SPOP_NULL)
+		return SPOP_NO_CAPABILITIES;
+	*complaint = "version 2.0 is not offered";
+	if (!offers_version(hello->versions.bytes))
+		return SPOP_BAD_VERSION;
+	*complaint = "max-frame-size is below 256";
+	if (hello->frame_size.integer < SESSION_FRAME_MIN)
+		return SPOP_BAD_FRAME_SIZE;
+	*complaint = NULL;
+	return SPOP_NORMAL;
+}
+
+/* Keeps the engine-id for logs, without what a terminal might obey. */
+static void keep_engine_id(struct session *s, const struct spop_value *value)
+{
+	size_t i;
+
+	if (value->type != SPOP_STRING)
+		return;
+	for (i = 0; i < value->bytes.len && i < SESSION_ENGINE_MAX; i++) {
+		char c = value->bytes.p[i];
+
+		s->engine_id[i] = c > ' ' && c <= '~' ? c : '?';
+	}
+	s->engine_id[i] = '\0';
+}
+
+/* The keys are these three: HAProxy compares others by prefix (SPOP.md 2). */
+static void put_hello(struct session *s, uint32_t frame_size)
+{
+	struct spop_writer w = open_output(s, SPOP_HEADER_MAX + MESSAGE_MAX);
+	uint8_t *begin;
+
+	if (w.failed)
+		return;
+	begin = spop_begin_frame(&w, SPOP_AGENT_HELLO, 0, 0);
+	put_text_key(&w, "version", "2.0");
+	put_number_key(&w, "max-frame-size", frame_size);
+	put_text_key(&w, "capabilities", "pipelining");
+	spop_end_frame(&w, begin);
+	close_output(s, &w);
+}
+
+static void take_hello(struct session *s, struct spop_frame *frame)
+{
+	struct hello hello;
+	const char *complaint;
+	enum spop_code code;
+	uint64_t size;
+
+	get_hello(&frame->payload, &hello);
+	if (s->state != SESSION_NEW || frame->payload.failed ||
+	    frame->stream_id != 0 || frame->frame_id != 0) {
+		session_end(s, SPOP_INVALID, "invalid frame received");
+		return;
+	}
+	code = judge_hello(&hello, &complaint);
+	if (code != SPOP_NORMAL) {
+		session_end(s, code, complaint);
+		return;
+	}
+	s->health_check = hello.health_check.type == SPOP_BOOL &&
+			  hello.health_check.integer;
+	keep_engine_id(s, &hello.engine_id);
+	size = s->health_check ? SESSION_CHECK_MAX : SESSION_FRAME_MAX;
+	if (size > hello.frame_size.integer)
+		size = hello.frame_size.integer;
+	s->frame_max = (uint32_t)size;
+	s->state = s->health_check ? SESSION_OVER : SESSION_OPEN;
+	put_hello(s, s->frame_max);
+}
+
+static void take_disconnect(struct session *s, struct spop_frame *frame)
+{
+	struct spop_reader *r = &frame->payload;
+
+	while (!r->failed && r->p < r->end) {
+		struct spop_value value;
+
+		spop_get_string(r);
+		spop_get_value(r, &value);
+	}
+	if (r->failed || frame->stream_id != 0 || frame->frame_id != 0)
+		session_end(s, SPOP_INVALID, "invalid frame received");
+	else
+		session_end(s, SPOP_NORMAL, "bye");
+}
+
+/* Reads every message to the end, so that a broken frame is seen as such, and
+ * keeps the `host` of the first message `route`. */
+static void get_question(struct spop_reader *r, struct question *q)
+{
+	bool seen_route = false;
+
+	while (!r->failed && r->p < r->end) {
+		struct span message = spop_get_string(r);
+		unsigned int args = spop_get_byte(r);
+		bool seen_host = seen_route || !span_is(message, "route");
+
+		seen_route = seen_route || !seen_host;
+		for (; args > 0 && !r->failed; args--) {
+			struct span name = spop_get_string(r);
+			struct spop_value value;
+
+			spop_get_value(r, &value);
+			if (seen_host || !span_is(name, "host"))
+				continue;
+			seen_host = true;
+			if (value.type == SPOP_STRING)
+				q->host = value.bytes;
+		}
+	}
+}
+
+static bool take_notify(struct session *s, struct spop_frame *frame,
+			struct question *q)
+{
+	if (s->state != SESSION_OPEN) {
+		session_end(s, SPOP_INVALID, "NOTIFY before HELLO");
+		return false;
+	}
+	*q = (struct question){.stream_id = frame->stream_id,
+			       .frame_id = frame->frame_id};
+	get_question(&frame->payload, q);
+	if (frame->payload.failed) {
+		session_end(s, SPOP_INVALID, "invalid frame received");
+		return false;
+	}
+	s->unanswered++;
+	return true;
+}
+
+/* Settles one frame; true when it is a question. */
+static bool take_frame(struct session *s, struct spop_frame *frame,
+		       struct question *q)
+{
+	bool known = frame->type == SPOP_HAPROXY_HELLO ||
+		     frame->type == SPOP_HAPROXY_DISCONNECT ||
+		     frame->type == SPOP_HAPROXY_NOTIFY;
+
+	if (!known)
+		return false;
+	if (!(frame->flags & SPOP_FIN)) {
+		session_end(s, SPOP_FRAGMENTED,
+			    "fragmentation is not supported");
+		return false;
+	}
+	if (frame->type == SPOP_HAPROXY_NOTIFY)
+		return take_notify(s, frame, q);
+	if (frame->type == SPOP_HAPROXY_HELLO)
+		take_hello(s, frame);
+	else
+		take_disconnect(s, frame);
+	return false;
+}
+
+/* Would one more answer pass the bound, once all that is asked is answered? */
+static bool is_full(const struct session *s)
+{
+	size_t waiting = s->out_len - s->out_sent;
+
+	return waiting + (s->unanswered + (size_t)1) * SESSION_ACK_MAX >
+	       SESSION_OUTPUT_MAX;
+}
+
+enum session_event session_next(struct session *s, struct question *q)
+{
+	while (s->state != SESSION_OVER) {
+		struct spop_frame frame;
+		size_t used = 0;
+
+		if (is_full(s))
+			return SESSION_FULL;
+		switch (spop_get_frame(s->in + s->in_used,
+				       s->in_len - s->in_used, s->frame_max,
+				       &frame, &used)) {
+		case SPOP_PARSED:
+			s->in_used += used;
+			if (take_frame(s, &frame, q))
+				return SESSION_QUESTION;
+			break;
+		case SPOP_PARTIAL:
+			return SESSION_HUNGRY;
+		case SPOP_OVERSIZE:
+			session_end(s, SPOP_TOO_BIG, "frame is too big");
+			break;
+		case SPOP_BROKEN:
+			session_end(s, SPOP_INVALID, "invalid frame received");
+			break;
+		}
+	}
+	return SESSION_ENDED;
+}
+
+/* A variable's action up to its typed value. */
+static void put_var(struct spop_writer *w, struct span name,
+		    enum spop_type type)
+{
+	const uint8_t head[] = {SET_VAR, 3, SCOPE_TXN};
+
+	spop_put_bytes(w, head, sizeof(head));
+	spop_put_string(w, name);
+	spop_put_byte(w, (uint8_t)type);
+}
+
+static void put_text_var(struct spop_writer *w, const char *name,
+			 struct span text)
+{
+	put_var(w, span_of(name), SPOP_STRING);
+	spop_put_string(w, text);
+}
+
+static void put_target(struct spop_writer *w, const struct answer *a)
+{
+	bool is_ipv4 = a->address_len == 4;
+
+	put_var(w, span_of("ip"), is_ipv4 ? SPOP_IPV4 : SPOP_IPV6);
+	spop_put_bytes(w, a->address, a->address_len);
+	put_var(w, span_of("port"), SPOP_UINT32);
+	spop_put_varint(w, a->port);
+}
+
+void session_answer(struct session *s, uint64_t stream_id, uint64_t frame_id,
+		    const struct answer *a)
+{
+	struct spop_writer w;
+	uint8_t *begin, *before_route;
+
+	s->unanswered--;
+	if (s->state == SESSION_OVER)
+		return;
+	w = open_output(s, SESSION_ACK_MAX);
+	if (w.failed)
+		return;
+	if (s->frame_max + SPOP_LENGTH_BYTES < SESSION_ACK_MAX)
+		w.end = w.p + SPOP_LENGTH_BYTES + s->frame_max;
+	begin = spop_begin_frame(&w, SPOP_AGENT_ACK, stream_id, frame_id);
+	put_text_var(&w, "status", span_of(answer_status_name(a->status)));
+	if (a->status == ANSWER_OK)
+		put_target(&w, a);
+	put_text_var(&w, "source", span_of(answer_source_name(a->source)));
+	if (a->backend.len > 0)
+		put_text_var(&w, "backend", a->backend);
+	/* Only logs need the route: a small frame goes without it. */
+	before_route = w.p;
+	if (a->route.len > 0)
+		put_text_var(&w, "route", a->route);
+	if (w.failed) {
+		w.p = before_route;
+		w.failed = false;
+	}
+	spop_end_frame(&w, begin);
+	close_output(s, &w);
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * spop: the encoding of the Stream Processing Offload Protocol 2.0.
+ *
+ * In come bytes, out come integers, strings, typed values and frame headers,
+ * and the other way round. It keeps no state and knows nothing of what a frame
+ * means: that is `session`. Source: HAProxy's doc/SPOE.txt, section 3.
+ *
+ * Readers and writers are sticky cursors: once one has failed, every further
+ * get returns zero and every further put does nothing, so one look at `failed`
+ * at the end is enough. A cursor never passes its end.
+ */
+#ifndef SPOA_SPOP_H
+#define SPOA_SPOP_H
+
+#include "base.h"
+
+/* SPOE.txt 3.2: frame types. */
+enum spop_frame_type {
+	SPOP_HAPROXY_HELLO = 1,
+	SPOP_HAPROXY_DISCONNECT = 2,
+	SPOP_HAPROXY_NOTIFY = 3,
+	SPOP_AGENT_HELLO = 101,
+	SPOP_AGENT_DISCONNECT = 102,
+	SPOP_AGENT_ACK = 103,
+};
+
+/* SPOE.txt 3.5: the status codes of DISCONNECT frames. */
+enum spop_code {
+	SPOP_NORMAL = 0,
+	SPOP_IO = 1,
+	SPOP_TIMEOUT = 2,
+	SPOP_TOO_BIG = 3,
+	SPOP_INVALID = 4,
+	SPOP_NO_VERSION = 5,
+	SPOP_NO_FRAME_SIZE = 6,
+	SPOP_NO_CAPABILITIES = 7,
+	SPOP_BAD_VERSION = 8,
+	SPOP_BAD_FRAME_SIZE = 9,
+	SPOP_FRAGMENTED = 10,
+	SPOP_RESOURCES = 13,
+};
+
+/* SPOE.txt 3.1: the low four bits of a typed value's first byte. */
+enum spop_type {
+	SPOP_NULL = 0,
+	SPOP_BOOL = 1,
+	SPOP_INT32 = 2,
+	SPOP_UINT32 = 3,
+	SPOP_INT64 = 4,
+	SPOP_UINT64 = 5,
+	SPOP_IPV4 = 6,
+	SPOP_IPV6 = 7,
+	SPOP_STRING = 8,
+	SPOP_BINARY = 9,
+};
+
+enum {
+	SPOP_FIN = 1,		  /* flag: the last piece of a message */
+	SPOP_LENGTH_BYTES = 4,	  /* the length that precedes each frame */
+	SPOP_FRAME_MIN = 7,	  /* type, flags and two one-byte ids */
+	SPOP_HEADER_MAX = 4 + 25, /* length, type, flags, two ten-byte ids */
+};
+
+struct spop_reader {
+	const uint8_t *p;
+	const uint8_t *end;
+	bool failed;
+};
+
+struct spop_writer {
+	uint8_t *p;
+	uint8_t *end;
+	bool failed;
+};
+
+struct spop_value {
+	enum spop_type type;
+	uint64_t integer;  /* of the four integer types; of BOOL 0 or 1 */
+	struct span bytes; /* of STRING, BINARY, IPV4 and IPV6; borrowed */
+};
+
+struct spop_frame {
+	uint8_t type;
+	uint32_t flags;
+	uint64_t stream_id;
+	uint64_t frame_id;
+	struct spop_reader payload; /* borrows the bytes it was read from */
+};
+
+enum spop_parse {
+	SPOP_PARSED,   /* a whole frame; `*used` bytes belong to it */
+	SPOP_PARTIAL,  /* the bytes so far are fine, more are needed */
+	SPOP_OVERSIZE, /* the announced length is above the limit */
+	SPOP_BROKEN,   /* no frame can start like this */
+};
+
+/* One byte. */
+uint8_t spop_get_byte(struct spop_reader *r);
+
+/* SPOE.txt 3.1, a variable-length integer. Fails when it does not fit 64 bits
+ * or the bytes end inside it. */
+uint64_t spop_get_varint(struct spop_reader *r);
+
+/* A length and as many bytes. The span borrows the reader's bytes. */
+struct span spop_get_string(struct spop_reader *r);
+
+/* A typed value. Fails on the reserved types 10 to 15, whose length nobody
+ * knows. On failure `*value` is NULL-typed. */
+void spop_get_value(struct spop_reader *r, struct spop_value *value);
+
+/* Reads the frame at `bytes`, whose length, not counting its own four bytes,
+ * may be at most `limit`. On SPOP_PARSED fills `*frame` and `*used`. */
+enum spop_parse spop_get_frame(const uint8_t *bytes, size_t len, size_t limit,
+			       struct spop_frame *frame,
+			       size_t *used) MUST_CHECK;
+
+void spop_put_byte(struct spop_writer *w, uint8_t byte);
+void spop_put_bytes(struct spop_writer *w, const void *bytes, size_t len);
+void spop_put_varint(struct spop_writer *w, uint64_t n);
+
+/* A length and the bytes, without a type. */
+void spop_put_string(struct spop_writer *w, struct span text);
+
+/* Opens a frame with the flag FIN alone. Returns where its length goes, for
+ * spop_end_frame. */
+uint8_t *spop_begin_frame(struct spop_writer *w, enum spop_frame_type type,
+			  uint64_t stream_id, uint64_t frame_id);
+
+/* Writes the length of the frame that began at `begin`. Does nothing when the
+ * writer has failed. */
+void spop_end_frame(struct spop_writer *w, uint8_t *begin);
+
+#endif
