@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cache: what is known of each field of the hash, and for how long.
+ *
+ * A field's entry is a value (opaque bytes) or the knowledge that the field is
+ * absent. An entry is fresh, then stale, then gone. Values and absences have a
+ * bound each, so that a flood of invented hosts can neither grow memory nor
+ * push out real routes. The clock is passed in; nothing here does I/O.
+ *
+ * Which entry makes room is decided as SIEVE does (Zhang et al., NSDI 2024): a
+ * hand walks from the oldest entry to the newest and takes the first that was
+ * not used since it last came by. A hit costs one store, no list is touched.
+ */
+#ifndef SPOA_CACHE_H
+#define SPOA_CACHE_H
+
+#include "base.h"
+#include "hash.h"
+
+enum {
+	CACHE_FIELD_MAX = 254,	/* bytes of a field: `*` and a host */
+	CACHE_ABSENT_SHARE = 16 /* absences may be a sixteenth of the values */
+};
+
+/* Lives in milliseconds. */
+struct cache_options {
+	size_t values_max;   /* at least 1 */
+	int64_t ttl_ms;	     /* how long a value is fresh */
+	int64_t negative_ms; /* how long an absence is fresh */
+	int64_t stale_ms;    /* how long either is kept beyond that */
+};
+
+enum cache_state {
+	CACHE_UNKNOWN, /* nothing is known, or no longer */
+	CACHE_FRESH,   /* to be believed */
+	CACHE_STALE,   /* to be believed only while nobody can be asked */
+};
+
+struct cache_hit {
+	const void *value; /* NULL when the field is absent; two-byte aligned;
+			      valid until the next put or drop */
+	size_t len;	   /* bytes of the value */
+	bool is_due;	   /* fresh, but in the last fifth of its life */
+};
+
+/* Counts since the start, but for the two numbers of entries. */
+struct cache_counters {
+	size_t values;
+	size_t absents;
+	uint64_t evictions; /* entries that made room for others */
+	uint64_t failures;  /* puts that found no memory */
+};
+
+struct cache;
+
+/* An empty cache, or NULL when there is no memory. The table is allocated
+ * whole, but the system lends its pages only as they are used. */
+struct cache *cache_new(const struct cache_options *options,
+			const struct hash_secret *secret);
+void cache_free(struct cache *cache);
+
+/* What is known of `field` at `now_ms`; fills `*hit` unless CACHE_UNKNOWN. A
+ * value that was found counts as used. */
+enum cache_state cache_get(struct cache *cache, struct span field,
+			   int64_t now_ms, struct cache_hit *hit) MUST_CHECK;
+
+/* Keeps a copy of `value`, or with NULL that the field is absent, as was asked
+ * at `asked_ms`. Lives are shortened by up to a tenth, at random, so that
+ * entries made together do not end together. Without memory the field becomes
+ * unknown. */
+void cache_put(struct cache *cache, struct span field, const void *value,
+	       size_t len, int64_t asked_ms);
+
+const struct cache_counters *cache_count(const struct cache *cache);
+
+#endif

@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * resolver: joins host, cache, route and store. A request is answered by
+ * walking the host's candidates: the first that is present wins when all
+ * before it are known to be absent.
+ */
+#include "resolver.h"
+
+#include <stdlib.h>
+
+#include "guard.h"
+#include "host.h"
+
+TAILQ_HEAD(waiter_queue, waiter);
+
+/* One question to the store, for one host. */
+struct flight {
+	struct lookup lookup; /* the fields asked for */
+	struct resolver *resolver;
+	struct flight *chain; /* next in the bucket */
+	struct waiter_queue waiters;
+	int64_t asked_ms;
+	uint16_t asked;	 /* bit i: candidate i is asked for */
+	uint16_t absent; /* bit i: candidate i was known to be absent */
+	struct host host;
+	struct host_candidates candidates;
+	char texts[]; /* of the fields */
+};
+
+/* What the cache says of a host's candidates. */
+struct walk {
+	struct host_candidates candidates;
+	struct host_field room;
+	uint16_t unknown; /* bit i: candidate i is not fresh */
+	uint16_t absent;  /* bit i: candidate i is fresh and absent */
+	bool is_due;	  /* something fresh that was used nears its end */
+	bool is_broken;	  /* a candidate before the end is not even stale */
+	bool is_present;  /* `hit` is the first present candidate */
+	size_t winner;	  /* its number */
+	struct cache_hit hit;
+};
+
+struct resolver {
+	struct resolver_options options;
+	struct hash_secret secret;
+	struct cache *cache;
+	struct store *store;
+	struct waiter_queue queue; /* all waiters, by deadline */
+	struct flight **buckets;
+	size_t mask; /* number of buckets, a power of two, less one */
+	int64_t now_ms;
+	struct resolver_counters counters;
+	struct host host; /* what the last answer borrows */
+	struct host_field field;
+	union route_room room;
+};
+
+struct resolver *resolver_new(const struct resolver_options *options,
+			      const struct hash_secret *secret,
+			      struct cache *cache, struct store *store)
+{
+	struct resolver *resolver = calloc(1, sizeof(*resolver));
+	size_t buckets = 64;
+
+	if (!resolver)
+		return NULL;
+	while (buckets < options->waiting_max / 4)
+		buckets *= 2;
+	resolver->buckets = calloc(buckets, sizeof(struct flight *));
+	if (!resolver->buckets) {
+		free(resolver);
+		return NULL;
+	}
+	resolver->mask = buckets - 1;
+	resolver->options = *options;
+	resolver->secret = *secret;
+	resolver->cache = cache;
+	resolver->store = store;
+	TAILQ_INIT(&resolver->queue);
+	return resolver;
+}
+
+void resolver_free(struct resolver *resolver)
+{
+	size_t i;
+
+	if (!resolver)
+		return;
+	for (i = 0; i <= resolver->mask; i++) {
+		struct flight *flight = resolver->buckets[i];
+
+		while (flight) {
+			struct flight *next = flight->chain;
+
+			free(flight);
+			flight = next;
+		}
+	}
+	free(resolver->buckets);
+	free(resolver);
+}
+
+const struct resolver_counters *resolver_count(const struct resolver *resolver)
+{
+	return &resolver->counters;
+}
+
+/* Looks at one candidate. Returns true when the walk is over: a fresh one is
+ * present, and no later one matters. */
+static bool look_at(struct resolver *resolver, const struct host *host,
+		    size_t i, struct walk *walk)
+{
+	struct span field =
+		host_candidate(host, &walk->candidates, i, &walk->room);
+	struct cache_hit hit;
+	enum cache_state state =
+		cache_get(resolver->cache, field, resolver->now_ms, &hit);
+	bool wins = state != CACHE_UNKNOWN && hit.value && !walk->is_present &&
+		    !walk->is_broken;
+
+	if (state == CACHE_UNKNOWN && !walk->is_present)
+		walk->is_broken = true;
+	if (state != CACHE_FRESH)
+		walk->unknown |= (uint16_t)(1U << i);
+	else if (!hit.value)
+		walk->absent |= (uint16_t)(1U << i);
+	if (state == CACHE_FRESH)
+		walk->is_due |= hit.is_due;
+	if (wins) {
+		walk->is_present = true;
+		walk->winner = i;
+		walk->hit = hit;
+	}
+	return state == CACHE_FRESH && hit.value;
+}
+
+static void walk_cache(struct resolver *resolver, const struct host *host,
+		       struct walk *walk)
+{
+	size_t i;
+
+	walk->unknown = walk->absent = 0;
+	walk->is_due = walk->is_broken = walk->is_present = false;
+	/* Most hosts have a route of their own: list the others if not. */
+	walk->candidates.count = 1;
+	walk->candidates.start[0] = 0;
+	if (look_at(resolver, host, 0, walk))
+		return;
+	host_list_candidates(host, &walk->candidates);
+	for (i = 1; i < walk->candidates.count; i++)
+		if (look_at(resolver, host, i, walk))
+			return;
+}
+
+static void fill_plain(struct answer *answer, enum answer_status status,
+		       enum answer_source source)
+{
+	*answer = (struct answer){.status = status, .source = source};
+}
+
+static void fill_route(struct answer *answer, const struct route *route,
+		       struct span field, enum answer_source source)
+{
+	const struct target *target = route_first(route);
+
+	fill_plain(answer, ANSWER_OK, source);
+	answer->route = field;
+	if (route->error != ROUTE_GOOD) {
+		answer->status = ANSWER_BAD_ROUTE;
+		return;
+	}
+	if (!target) {
+		answer->status = ANSWER_DOWN;
+		return;
+	}
+	answer->address = target->address;
+	answer->address_len = target->is_ipv6 ? 16 : 4;
+	answer->port = target->port;
+	answer->backend = route_backend(route);
+}
+
+static void fill_winner(struct resolver *resolver, const struct host *host,
+			const struct walk *walk, enum answer_source source,
+			struct answer *answer)
+{
+	struct span field = host_candidate(host, &walk->candidates,
+					   walk->winner, &resolver->field);
+
+	fill_route(answer, walk->hit.value, field, source);
+}
+
+/* The answer when the store cannot be asked. An absence that is past its life
+ * may stand before a route, for such a host was routed there, but it never
+ * makes a `not_found`. */
+static void fill_without_store(struct resolver *resolver,
+			       const struct host *host, struct answer *answer)
+{
+	struct walk walk;
+
+	walk_cache(resolver, host, &walk);
+	if (walk.is_present)
+		fill_winner(resolver, host, &walk,
+			    walk.unknown ? ANSWER_FROM_STALE
+					 : ANSWER_FROM_CACHE,
+			    answer);
+	else if (!walk.unknown)
+		fill_plain(answer, ANSWER_NOT_FOUND, ANSWER_FROM_CACHE);
+	else
+		fill_plain(answer, ANSWER_UNAVAILABLE, ANSWER_FROM_NONE);
+}
+
+static struct flight **find_flight(struct resolver *resolver,
+				   const struct host *host)
+{
+	size_t bucket =
+		hash_span(&resolver->secret, host_span(host)) & resolver->mask;
+	struct flight **slot = &resolver->buckets[bucket];
+
+	while (*slot && !span_equal(host_span(&(*slot)->host), host_span(host)))
+		slot = &(*slot)->chain;
+	return slot;
+}
+
+static void free_flight(struct resolver *resolver, struct flight *flight)
+{
+	*find_flight(resolver, &flight->host) = flight->chain;
+	resolver->counters.flights--;
+	free(flight);
+}
+
+/* Writes the fields that are asked for into the flight. */
+static void list_fields(struct flight *flight, uint16_t asked)
+{
+	struct host_field room;
+	char *text = flight->texts;
+	size_t i;
+
+	flight->asked = asked;
+	flight->lookup.count = 0;
+	for (i = 0; i < flight->candidates.count; i++) {
+		struct span field = host_candidate(
+			&flight->host, &flight->candidates, i, &room);
+
+		if (!(asked & 1U << i))
+			continue;
+		memcpy(text, field.p, field.len);
+		flight->lookup.fields[flight->lookup.count++] =
+			(struct span){text, field.len};
+		text += field.len;
+	}
+}
+
+static size_t texts_size(const struct host *host,
+			 const struct host_candidates *list)
+{
+	size_t size = 0;
+	size_t i;
+
+	for (i = 0; i < list->count; i++)
+		size += host->len - list->start[i] + (size_t)1;
+	return size;
+}
+
+static void finish_flight(struct lookup *lookup, enum store_status status,
+			  const struct store_value *values, int64_t now_ms);
+
+/* Asks the store for the candidates in `asked`; NULL when it cannot be asked
+ * or too much is under way. */
+static struct flight *start_flight(struct resolver *resolver,
+				   const struct host *host,
+				   const struct walk *walk, uint16_t asked)
+{
+	struct host_candidates candidates;
+	struct flight *flight, **slot;
+
+	if (resolver->counters.flights >= resolver->options.waiting_max) {
+		resolver->counters.refused++;
+		return NULL;
+	}
+	host_list_candidates(host, &candidates);
+	flight = calloc(1, sizeof(*flight) + texts_size(host, &candidates));
+	if (!flight)
+		return NULL;
+	flight->resolver = resolver;
+	flight->host = *host;
+	flight->candidates = candidates;
+	flight->absent = walk->absent;
+	flight->asked_ms = resolver->now_ms;
+	flight->lookup.done = finish_flight;
+	TAILQ_INIT(&flight->waiters);
+	list_fields(flight, asked);
+	if (!resolver->store->ask(resolver->store, &flight->lookup,
+				  resolver->now_ms)) {
+		free(flight);
+		return NULL;
+	}
+	slot = find_flight(resolver, host);
+	flight->chain = *slot;
+	*slot = flight;
+	resolver->counters.flights++;
+	return flight;
+}
+
+/* Asks ahead for what nears its end, unless that is being done. */
+static void refresh(struct resolver *resolver, const struct host *host,
+		    const struct walk *walk)
+{
+	uint16_t all = (uint16_t)((2U << walk->winner) - 1);
+
+	if (*find_flight(resolver, host))
+		return;
+	if (!walk->is_present)
+		all = walk->absent;
+	if (start_flight(resolver, host, walk, all))
+		resolver->counters.refreshes++;
+}
+
+static void detach(struct resolver *resolver, struct waiter *waiter)
+{
+	TAILQ_REMOVE(&waiter->flight->waiters, waiter, in_flight);
+	TAILQ_REMOVE(&resolver->queue, waiter, in_queue);
+	waiter->flight = NULL;
+	resolver->counters.waiting--;
+}
+
+void resolver_cancel(struct resolver *resolver, struct waiter *waiter)
+{
+	if (waiter->flight)
+		detach(resolver, waiter);
+}
+
+static bool join_flight(struct resolver *resolver, const struct host *host,
+			const struct walk *walk, struct waiter *waiter)
+{
+	struct flight *flight = *find_flight(resolver, host);
+
+	if (resolver->counters.waiting >= resolver->options.waiting_max) {
+		resolver->counters.refused++;
+		return false;
+	}
+	if (flight) {
+		if (!resolver->store->is_up(resolver->store, resolver->now_ms))
+			return false;
+		resolver->counters.joins++;
+	} else {
+		flight = start_flight(resolver, host, walk, walk->unknown);
+		if (!flight)
+			return false;
+		resolver->counters.lookups++;
+	}
+	waiter->flight = flight;
+	waiter->deadline_ms =
+		resolver->now_ms + resolver->options.lookup_timeout_ms;
+	TAILQ_INSERT_TAIL(&flight->waiters, waiter, in_flight);
+	TAILQ_INSERT_TAIL(&resolver->queue, waiter, in_queue);
+	resolver->counters.waiting++;
+	return true;
+}
+
+enum resolver_result resolver_ask(struct resolver *resolver, struct span host,
+				  int64_t now_ms, struct waiter *waiter,
+				  struct answer *answer)
+{
+	struct host *known = &resolver->host;
+	struct walk walk;
+
+	resolver->now_ms = now_ms;
+	if (!host_normalise(host, known)) {
+		fill_plain(answer, ANSWER_BAD_HOST, ANSWER_FROM_NONE);
+		return RESOLVER_DONE;
+	}
+	walk_cache(resolver, known, &walk);
+	if (walk.unknown) {
+		if (join_flight(resolver, known, &walk, waiter))
+			return RESOLVER_PENDING;
+		fill_without_store(resolver, known, answer);
+		return RESOLVER_DONE;
+	}
+	if (walk.is_due)
+		refresh(resolver, known, &walk);
+	if (walk.is_present)
+		fill_winner(resolver, known, &walk, ANSWER_FROM_CACHE, answer);
+	else
+		fill_plain(answer, ANSWER_NOT_FOUND, ANSWER_FROM_CACHE);
+	return RESOLVER_DONE;
+}
+
+/* Parses a value into `resolver->room` and keeps it in the cache. */
+static void keep_value(struct flight *flight, struct span field,
+		       const struct store_value *value)
+{
+	struct resolver *resolver = flight->resolver;
+	const struct resolver_options *options = &resolver->options;
+	struct route *route = &resolver->room.route;
+	enum route_error error;
+	unsigned int column = 1;
+
+	if (value->kind == STORE_NONE) {
+		cache_put(resolver->cache, field, NULL, 0, flight->asked_ms);
+		return;
+	}
+	if (value->kind == STORE_TOO_LARGE) {
+		*route = (struct route){.error = ROUTE_TOO_LONG};
+		error = ROUTE_TOO_LONG;
+	} else {
+		error = route_parse(value->text, guard_allows, &resolver->room,
+				    &column);
+	}
+	if (error != ROUTE_GOOD)
+		options->bad_route(options->context, host_span(&flight->host),
+				   field, route_text(route), error, column);
+	cache_put(resolver->cache, field, route, route_size(route),
+		  flight->asked_ms);
+}
+
+/* The answer of a reply whose values are in the cache by now, but perhaps not
+ * fresh (a life may be 0) or already evicted: `room` holds the first value. */
+static bool fill_reply(struct flight *flight, const struct store_value *values,
+		       struct answer *answer)
+{
+	struct resolver *resolver = flight->resolver;
+	size_t reply = 0;
+	size_t i;
+
+	for (i = 0; i < flight->candidates.count; i++) {
+		struct span field =
+			host_candidate(&flight->host, &flight->candidates, i,
+				       &resolver->field);
+		struct cache_hit hit;
+
+		if (flight->asked & 1U << i) {
+			if (values[reply++].kind == STORE_NONE)
+				continue;
+			fill_route(answer, &resolver->room.route, field,
+				   ANSWER_FROM_REDIS);
+			return true;
+		}
+		if (flight->absent & 1U << i)
+			continue;
+		/* It was fresh and present when the flight started. */
+		if (cache_get(resolver->cache, field, resolver->now_ms, &hit) ==
+			    CACHE_UNKNOWN ||
+		    !hit.value)
+			return false;
+		fill_route(answer, hit.value, field, ANSWER_FROM_REDIS);
+		return true;
+	}
+	fill_plain(answer, ANSWER_NOT_FOUND, ANSWER_FROM_REDIS);
+	return true;
+}
+
+/* What the reply relied on has left the cache: ask once more, for all. */
+static bool ask_again(struct flight *flight)
+{
+	struct resolver *resolver = flight->resolver;
+	uint16_t all = (uint16_t)((1U << flight->candidates.count) - 1);
+
+	flight->absent = 0;
+	flight->asked_ms = resolver->now_ms;
+	list_fields(flight, all);
+	return resolver->store->ask(resolver->store, &flight->lookup,
+				    resolver->now_ms);
+}
+
+static void answer_waiters(struct flight *flight, const struct answer *answer)
+{
+	struct resolver *resolver = flight->resolver;
+	const struct resolver_options *options = &resolver->options;
+	struct waiter *waiter;
+
+	while ((waiter = TAILQ_FIRST(&flight->waiters)) != NULL) {
+		detach(resolver, waiter);
+		options->answered(options->context, waiter, answer);
+	}
+}
+
+static void finish_flight(struct lookup *lookup, enum store_status status,
+			  const struct store_value *values, int64_t now_ms)
+{
+	struct flight *flight = (struct flight *)lookup;
+	struct resolver *resolver = flight->resolver;
+	struct answer answer;
+	size_t i;
+
+	resolver->now_ms = now_ms;
+	if (status == STORE_ANSWERED) {
+		/* Backwards: the first value is parsed last and stays in
+		 * `room`. */
+		for (i = lookup->count; i-- > 0;)
+			keep_value(flight, lookup->fields[i], &values[i]);
+		if (!fill_reply(flight, values, &answer)) {
+			if (ask_again(flight))
+				return;
+			status = STORE_FAILED;
+		}
+	}
+	if (status == STORE_FAILED)
+		fill_without_store(resolver, &flight->host, &answer);
+	answer_waiters(flight, &answer);
+	free_flight(resolver, flight);
+}
+
+int64_t resolver_expire(struct resolver *resolver, int64_t now_ms)
+{
+	const struct resolver_options *options = &resolver->options;
+	struct waiter *waiter;
+
+	resolver->now_ms = now_ms;
+	while ((waiter = TAILQ_FIRST(&resolver->queue)) != NULL) {
+		struct host host = waiter->flight->host;
+		struct answer answer;
+
+		if (waiter->deadline_ms > now_ms)
+			return waiter->deadline_ms;
+		detach(resolver, waiter);
+		resolver->counters.timeouts++;
+		fill_without_store(resolver, &host, &answer);
+		options->answered(options->context, waiter, &answer);
+	}
+	return -1;
+}

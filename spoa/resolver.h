@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * resolver: from the Host of a request to an answer.
+ *
+ * It normalises the host, walks its candidates through the cache and, where the
+ * cache does not know, asks the store: one flight per host, however many
+ * requests wait for it. When the store cannot be asked, or is too slow, the
+ * answer is what was last known. It does no I/O; the time is passed in.
+ */
+#ifndef SPOA_RESOLVER_H
+#define SPOA_RESOLVER_H
+
+#include "cache.h"
+#include "hash.h"
+#include "route.h"
+#include "session.h"
+#include "store.h"
+
+struct flight;
+struct resolver;
+
+/* One request that waits. Its memory is the caller's; it must stay until the
+ * request was answered or cancelled. */
+struct waiter {
+	struct flight *flight;
+	int64_t deadline_ms;
+	TAILQ_ENTRY(waiter) in_flight;
+	TAILQ_ENTRY(waiter) in_queue;
+};
+
+struct resolver_options {
+	int64_t lookup_timeout_ms; /* after this a request stops waiting */
+	size_t waiting_max;	   /* requests that may wait at a time */
+	/* Called once per waiter that got its answer, which lives during the
+	 * call. The waiter is no longer the resolver's. */
+	void (*answered)(void *context, struct waiter *waiter,
+			 const struct answer *answer);
+	/* Called when a value that cannot be used was read. */
+	void (*bad_route)(void *context, struct span host, struct span field,
+			  struct span text, enum route_error error,
+			  unsigned int column);
+	void *context;
+};
+
+/* Counts since the start, but for the two numbers of what is under way. */
+struct resolver_counters {
+	size_t flights;
+	size_t waiting;
+	uint64_t lookups;   /* flights that were started */
+	uint64_t joins;	    /* requests that joined a flight under way */
+	uint64_t refreshes; /* flights started ahead, with nobody waiting */
+	uint64_t timeouts;  /* requests that waited too long */
+	uint64_t refused;   /* requests beyond waiting_max */
+};
+
+enum resolver_result {
+	RESOLVER_DONE,	  /* *answer is filled in; the waiter was not taken */
+	RESOLVER_PENDING, /* the waiter was taken; `answered` comes later */
+};
+
+/* NULL when there is no memory. Cache and store stay the caller's and must
+ * live longer. */
+struct resolver *resolver_new(const struct resolver_options *options,
+			      const struct hash_secret *secret,
+			      struct cache *cache, struct store *store);
+
+/* Frees the resolver and its flights. Nobody may be waiting, and the store
+ * must have let go of all lookups. */
+void resolver_free(struct resolver *resolver);
+
+/* Where does this Host go? The span is needed only for the call; what the
+ * answer borrows lives until the next call of this room. */
+enum resolver_result resolver_ask(struct resolver *resolver, struct span host,
+				  int64_t now_ms, struct waiter *waiter,
+				  struct answer *answer) MUST_CHECK;
+
+/* The waiter's request is no longer of interest: no answer will come. */
+void resolver_cancel(struct resolver *resolver, struct waiter *waiter);
+
+/* Answers the requests that have waited too long. Returns when the next one
+ * will have, or -1 when none waits. */
+int64_t resolver_expire(struct resolver *resolver, int64_t now_ms);
+
+const struct resolver_counters *resolver_count(const struct resolver *resolver);
+
+#endif

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * route: reads the value of a field by the grammar in route.h. The text is
+ * never trusted; nothing here keeps state.
+ */
+#include "route.h"
+
+#include <arpa/inet.h>
+
+/* A cursor over the value; the first error stays. */
+struct parser {
+	const char *p;
+	const char *end;
+	enum route_error error;
+	const char *wrong; /* where the error is */
+};
+
+static const char *const error_texts[] = {
+	[ROUTE_GOOD] = "no error",
+	[ROUTE_NO_ADDRESS] = "not an IPv4 address or an IPv6 one in brackets",
+	[ROUTE_NO_PORT] = "not a port from 1 to 65535",
+	[ROUTE_NO_WEIGHT] = "not a weight from 0 to 256",
+	[ROUTE_NO_WORD] = "unknown word",
+	[ROUTE_REPEATED] = "repeated word",
+	[ROUTE_FORBIDDEN] = "address may not be a target",
+	[ROUTE_TOO_MANY] = "more than 256 targets",
+	[ROUTE_TOO_LONG] = "more than 16384 bytes",
+};
+
+const char *route_error_text(enum route_error error)
+{
+	return error_texts[error];
+}
+
+static void fail(struct parser *in, enum route_error error, const char *wrong)
+{
+	if (in->error != ROUTE_GOOD)
+		return;
+	in->error = error;
+	in->wrong = wrong;
+	in->p = in->end;
+}
+
+/* Skips blanks and says how many there were. */
+static size_t skip_blanks(struct parser *in)
+{
+	const char *from = in->p;
+
+	while (in->p < in->end && *in->p == ' ')
+		in->p++;
+	return (size_t)(in->p - from);
+}
+
+static bool take_char(struct parser *in, char c)
+{
+	if (in->p == in->end || *in->p != c)
+		return false;
+	in->p++;
+	return true;
+}
+
+/* The bytes up to a blank, a comma, a semicolon or the end. */
+static struct span take_word(struct parser *in)
+{
+	struct span word = {.p = in->p};
+
+	while (in->p < in->end && *in->p != ' ' && *in->p != ',' &&
+	       *in->p != ';')
+		in->p++;
+	word.len = (size_t)(in->p - word.p);
+	return word;
+}
+
+/* A decimal number without leading zeros, at most `max`; else -1. */
+static int read_number(struct span digits, int max)
+{
+	int n = 0;
+	size_t i;
+
+	if (digits.len == 0 || (digits.len > 1 && digits.p[0] == '0'))
+		return -1;
+	for (i = 0; i < digits.len; i++) {
+		if (digits.p[i] < '0' || digits.p[i] > '9')
+			return -1;
+		n = n * 10 + (digits.p[i] - '0');
+		if (n > max)
+			return -1;
+	}
+	return n;
+}
+
+/* inet_pton wants a C string: no address is longer than this one. */
+static bool read_address(struct span text, int family, uint8_t *address)
+{
+	char copy[INET6_ADDRSTRLEN];
+
+	if (text.len >= sizeof(copy) || memchr(text.p, '\0', text.len))
+		return false;
+	memcpy(copy, text.p, text.len);
+	copy[text.len] = '\0';
+	return inet_pton(family, copy, address) == 1;
+}
+
+/* `address:port`; the cursor ends behind it. */
+static void take_place(struct parser *in, struct target *target,
+		       bool (*allows)(const uint8_t *address, size_t len))
+{
+	struct span word = take_word(in);
+	const char *colon;
+	struct span host, digits;
+	int port;
+
+	target->is_ipv6 = word.len > 0 && word.p[0] == '[';
+	host = word;
+	colon = word.len ? memrchr(word.p, ':', word.len) : NULL;
+	if (target->is_ipv6)
+		colon = memchr(word.p, ']', word.len);
+	if (colon) {
+		host.p += target->is_ipv6;
+		host.len = (size_t)(colon - host.p);
+		colon += target->is_ipv6;
+	}
+	if (!read_address(host, target->is_ipv6 ? AF_INET6 : AF_INET,
+			  target->address)) {
+		fail(in, ROUTE_NO_ADDRESS, word.p);
+		return;
+	}
+	if (!colon || colon == word.p + word.len || *colon != ':') {
+		fail(in, ROUTE_NO_PORT, colon ? colon : in->p);
+		return;
+	}
+	digits.p = colon + 1;
+	digits.len = (size_t)(word.p + word.len - digits.p);
+	port = read_number(digits, 65535);
+	if (port < 1)
+		fail(in, ROUTE_NO_PORT, digits.p);
+	else if (!allows(target->address, target->is_ipv6 ? 16 : 4))
+		fail(in, ROUTE_FORBIDDEN, word.p);
+	target->port = (uint16_t)(port < 1 ? 0 : port);
+}
+
+static void take_weight(struct parser *in, struct target *target)
+{
+	const char *at = in->p;
+	int weight = -1;
+
+	if (take_char(in, ' ')) {
+		at = in->p;
+		weight = read_number(take_word(in), ROUTE_WEIGHT_MAX);
+	}
+	if (weight < 0)
+		fail(in, ROUTE_NO_WEIGHT, at);
+	else
+		target->weight = (unsigned int)weight & 0x1ff;
+}
+
+/* A target, its keywords and the blanks behind it. */
+static void take_target(struct parser *in, struct target *target,
+			bool (*allows)(const uint8_t *address, size_t len))
+{
+	bool weighted = false;
+
+	memset(target, 0, sizeof(*target));
+	target->weight = 1;
+	take_place(in, target, allows);
+	while (skip_blanks(in) > 0 && in->p < in->end && *in->p != ',' &&
+	       *in->p != ';') {
+		struct span word = take_word(in);
+
+		if (span_is(word, "weight")) {
+			if (weighted)
+				fail(in, ROUTE_REPEATED, word.p);
+			weighted = true;
+			take_weight(in, target);
+		} else if (span_is(word, "backup")) {
+			if (target->is_backup)
+				fail(in, ROUTE_REPEATED, word.p);
+			target->is_backup = true;
+		} else {
+			fail(in, ROUTE_NO_WORD, word.p);
+		}
+	}
+}
+
+/* The word after an option's name, which exactly one blank parts from it. */
+static struct span take_argument(struct parser *in)
+{
+	if (!take_char(in, ' '))
+		return (struct span){.p = in->p};
+	return take_word(in);
+}
+
+static void take_balance(struct parser *in, struct route *route)
+{
+	struct span word = take_argument(in);
+
+	if (span_is(word, "roundrobin"))
+		route->balance = ROUTE_ROUNDROBIN;
+	else if (span_is(word, "source"))
+		route->balance = ROUTE_SOURCE;
+	else if (span_is(word, "first"))
+		route->balance = ROUTE_FIRST;
+	else
+		fail(in, ROUTE_NO_WORD, word.p);
+}
+
+/* A path may hold commas and semicolons: it ends at a blank. */
+static void take_path(struct parser *in, struct route *route, const char *text)
+{
+	const char *at;
+
+	if (!take_char(in, ' ')) {
+		fail(in, ROUTE_NO_WORD, in->p);
+		return;
+	}
+	at = in->p;
+	while (in->p<in->end && * in->p> ' ' && *in->p <= '~')
+		in->p++;
+	if (in->p == at || *at != '/')
+		fail(in, ROUTE_NO_WORD, at);
+	route->path_at = (uint16_t)(at - text);
+}
+
+static void take_check(struct parser *in, struct route *route, const char *text)
+{
+	struct span word = take_argument(in);
+
+	if (span_is(word, "none")) {
+		route->check = ROUTE_CHECK_NONE;
+	} else if (span_is(word, "tcp")) {
+		route->check = ROUTE_CHECK_TCP;
+	} else if (span_is(word, "http")) {
+		route->check = ROUTE_CHECK_HTTP;
+		take_path(in, route, text);
+	} else {
+		fail(in, ROUTE_NO_WORD, word.p);
+	}
+}
+
+/* The bytes that HAProxy takes in a proxy's name. */
+static bool is_name_byte(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       (c >= '0' && c <= '9') ||
+	       (c != '\0' && strchr("-_.:", c) != NULL);
+}
+
+static void take_backend(struct parser *in, struct route *route,
+			 const char *text)
+{
+	struct span word = take_argument(in);
+	size_t i;
+
+	if (word.len == 0 || word.len > ROUTE_BACKEND_MAX)
+		fail(in, ROUTE_NO_WORD, word.p);
+	for (i = 0; i < word.len; i++)
+		if (!is_name_byte(word.p[i]))
+			fail(in, ROUTE_NO_WORD, word.p + i);
+	route->backend_at = (uint16_t)(word.p - text);
+}
+
+/* The options behind the semicolon; there is at least one. */
+static void take_options(struct parser *in, struct route *route,
+			 const char *text)
+{
+	enum { BALANCE = 1, CHECK = 2, BACKEND = 4 };
+	unsigned int seen = 0;
+
+	skip_blanks(in);
+	do {
+		struct span word = take_word(in);
+		unsigned int option = span_is(word, "balance")	 ? BALANCE
+				      : span_is(word, "check")	 ? CHECK
+				      : span_is(word, "backend") ? BACKEND
+								 : 0;
+
+		if (!option)
+			fail(in, ROUTE_NO_WORD, word.p);
+		else if (seen & option)
+			fail(in, ROUTE_REPEATED, word.p);
+		else if (option == BALANCE)
+			take_balance(in, route);
+		else if (option == CHECK)
+			take_check(in, route, text);
+		else
+			take_backend(in, route, text);
+		seen |= option;
+	} while (skip_blanks(in) > 0 && in->p < in->end);
+}
+
+static void take_route(struct parser *in, struct route *route, const char *text,
+		       bool (*allows)(const uint8_t *address, size_t len))
+{
+	do {
+		skip_blanks(in);
+		if (route->target_count == ROUTE_TARGETS_MAX) {
+			fail(in, ROUTE_TOO_MANY, in->p);
+			return;
+		}
+		take_target(in, &route->targets[route->target_count++], allows);
+	} while (take_char(in, ','));
+	if (take_char(in, ';'))
+		take_options(in, route, text);
+	if (in->p < in->end)
+		fail(in, ROUTE_NO_WORD, in->p);
+}
+
+enum route_error route_parse(struct span text,
+			     bool (*allows)(const uint8_t *address, size_t len),
+			     union route_room *room, unsigned int *column)
+{
+	struct route *route = &room->route;
+	struct parser in = {.p = text.p};
+
+	memset(route, 0, sizeof(*route));
+	*column = 1;
+	if (text.len > ROUTE_TEXT_MAX) {
+		route->error = ROUTE_TOO_LONG;
+		return ROUTE_TOO_LONG;
+	}
+	in.end = text.len ? text.p + text.len : text.p;
+	take_route(&in, route, text.p, allows);
+	if (in.error != ROUTE_GOOD) {
+		memset(route, 0, sizeof(*route));
+		route->error = (uint8_t)in.error;
+		*column = text.len ? (unsigned int)(in.wrong - text.p) + 1 : 1;
+	}
+	route->text_len = (uint16_t)text.len;
+	if (text.len > 0)
+		memcpy(route->targets + route->target_count, text.p, text.len);
+	return in.error;
+}
+
+size_t route_size(const struct route *route)
+{
+	return sizeof(*route) + route->target_count * sizeof(struct target) +
+	       route->text_len;
+}
+
+struct span route_text(const struct route *route)
+{
+	return (struct span){
+		(const char *)(route->targets + route->target_count),
+		route->text_len};
+}
+
+struct span route_backend(const struct route *route)
+{
+	struct span text = route_text(route);
+	struct span name = {0};
+
+	if (route->backend_at == 0)
+		return name;
+	name.p = text.p + route->backend_at;
+	while (name.p + name.len < text.p + text.len &&
+	       is_name_byte(name.p[name.len]))
+		name.len++;
+	return name;
+}
+
+const struct target *route_first(const struct route *route)
+{
+	const struct target *backup = NULL;
+	size_t i;
+
+	for (i = 0; i < route->target_count; i++) {
+		const struct target *target = &route->targets[i];
+
+		if (target->weight == 0)
+			continue;
+		if (!target->is_backup)
+			return target;
+		if (!backup)
+			backup = target;
+	}
+	return backup;
+}

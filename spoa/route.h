@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * route: the value of a field, as people write it in Redis.
+ *
+ * Text goes in, a route comes out: targets, options and the text itself, in
+ * one flat block that can be copied with memcpy and kept in the cache. Text
+ * that breaks the grammar makes a route without targets that says why and
+ * where. It resolves nothing and asks nobody.
+ *
+ *   route  = OWS target *( OWS "," OWS target )
+ *            [ OWS ";" OWS option *( 1*SP option ) ] OWS        OWS = *SP
+ *   target = ( IPv4 / "[" IPv6 "]" ) ":" port *( 1*SP keyword )
+ *   keyword = "weight" SP 0..256 / "backup"
+ *   option = "balance" SP ( "roundrobin" / "source" / "first" )
+ *          / "check" SP ( "none" / "tcp" / "http" SP path )
+ *          / "backend" SP name
+ */
+#ifndef SPOA_ROUTE_H
+#define SPOA_ROUTE_H
+
+#include "base.h"
+
+enum {
+	ROUTE_TEXT_MAX = 16384,	 /* bytes of a value */
+	ROUTE_TARGETS_MAX = 256, /* of one route */
+	ROUTE_BACKEND_MAX = 64,	 /* bytes of a backend's name */
+	ROUTE_WEIGHT_MAX = 256,	 /* HAProxy's own limit */
+};
+
+/* What is wrong with a value; ROUTE_GOOD when nothing is. */
+enum route_error {
+	ROUTE_GOOD,
+	ROUTE_NO_ADDRESS, /* neither an IPv4 address nor one in brackets */
+	ROUTE_NO_PORT,	  /* not `:` and 1 to 65535 */
+	ROUTE_NO_WEIGHT,  /* not a number from 0 to 256 */
+	ROUTE_NO_WORD,	  /* a word that the grammar does not have here */
+	ROUTE_REPEATED,	  /* a word for the second time */
+	ROUTE_FORBIDDEN,  /* an address that is never a target */
+	ROUTE_TOO_MANY,	  /* more than ROUTE_TARGETS_MAX targets */
+	ROUTE_TOO_LONG,	  /* more than ROUTE_TEXT_MAX bytes */
+};
+
+enum route_balance { ROUTE_ROUNDROBIN, ROUTE_SOURCE, ROUTE_FIRST };
+enum route_check {
+	ROUTE_CHECK_DEFAULT,
+	ROUTE_CHECK_NONE,
+	ROUTE_CHECK_TCP,
+	ROUTE_CHECK_HTTP
+};
+
+struct target {
+	uint8_t address[16]; /* network order; IPv4 is the first four bytes */
+	uint16_t port;
+	uint16_t weight : 9; /* 0 takes no new requests */
+	uint16_t is_backup : 1;
+	uint16_t is_ipv6 : 1;
+};
+
+/* Two-byte alignment throughout, so that a route can lie behind other bytes.
+ * The text follows the targets. */
+struct route {
+	uint8_t error;	     /* enum route_error */
+	uint8_t balance : 4; /* enum route_balance */
+	uint8_t check : 4;   /* enum route_check */
+	uint16_t target_count;
+	uint16_t text_len;
+	uint16_t backend_at; /* in the text; 0 is none */
+	uint16_t path_at;    /* of `check http`; 0 is none */
+	struct target targets[];
+};
+
+/* Room for the largest route. */
+union route_room {
+	struct route route;
+	char bytes[sizeof(struct route) +
+		   ROUTE_TARGETS_MAX * sizeof(struct target) + ROUTE_TEXT_MAX];
+};
+
+/* Reads `text` into `room` and returns the error, which `room->route.error`
+ * holds too. With an error there are no targets and `*column` is the byte,
+ * counted from 1, where the text went wrong. `allows` judges each address, 4
+ * or 16 bytes. Text over ROUTE_TEXT_MAX is not kept. */
+enum route_error route_parse(struct span text,
+			     bool (*allows)(const uint8_t *address, size_t len),
+			     union route_room *room, unsigned int *column);
+
+/* The bytes of a route, for copying it. */
+size_t route_size(const struct route *route);
+
+/* The text it was made of, without OWS at its ends cut; lives in the route. */
+struct span route_text(const struct route *route);
+
+/* The name after `backend`, or an empty span; lives in the route. */
+struct span route_backend(const struct route *route);
+
+/* The first target that takes requests: not of weight 0, a backup only when
+ * there is no other. NULL when there is none. */
+const struct target *route_first(const struct route *route);
+
+/* An error in words for a log line. */
+const char *route_error_text(enum route_error error);
+
+#endif

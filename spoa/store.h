@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store: what the resolver wants of a place where routes are kept.
+ *
+ * An interface without code: `redis_store` fills it in, the scenarios of the
+ * tests have one of their own. A lookup is one question to the store; its
+ * owner is the caller, who must keep it until `done` was called.
+ */
+#ifndef SPOA_STORE_H
+#define SPOA_STORE_H
+
+#include "base.h"
+
+#include <sys/queue.h>
+
+enum { STORE_FIELDS_MAX = 10 };
+
+enum store_status {
+	STORE_ANSWERED, /* there is a value for each field */
+	STORE_FAILED,	/* the store could not be asked; nothing is known */
+};
+
+enum store_kind {
+	STORE_VALUE,
+	STORE_NONE,	 /* the store has no such field */
+	STORE_TOO_LARGE, /* it has, but with a value beyond the bound */
+};
+
+struct store_value {
+	enum store_kind kind;
+	struct span text; /* of STORE_VALUE; lives during the call of `done` */
+};
+
+/* One question: some fields, to be answered together. */
+struct lookup {
+	struct span fields[STORE_FIELDS_MAX];
+	size_t count;
+	/* Called exactly once for each accepted lookup, never from within
+	 * `ask`. `values` has `count` elements, or is NULL with STORE_FAILED.
+	 */
+	void (*done)(struct lookup *lookup, enum store_status status,
+		     const struct store_value *values, int64_t now_ms);
+	TAILQ_ENTRY(lookup) link; /* the store's own, as are these: */
+	int64_t sent_ms;
+	unsigned int tries;
+};
+
+TAILQ_HEAD(lookup_queue, lookup);
+
+struct store {
+	/* Takes a lookup; false when the store cannot be asked at present, and
+	 * then nothing is kept. */
+	bool (*ask)(struct store *store, struct lookup *lookup, int64_t now_ms);
+	/* Is it worth waiting for a lookup that was taken earlier? */
+	bool (*is_up)(struct store *store, int64_t now_ms);
+};
+
+#endif
