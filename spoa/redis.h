@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * redis: one connection to one Redis server.
+ *
+ * It resolves, connects, says who we are and asks for a field to see whether
+ * the server can really serve (`-LOADING` and `-NOAUTH` show here). Then it
+ * carries lookups, one HMGET each, pipelined. It never blocks and it ends at
+ * the first trouble: what was under way stays in its queue for the owner, who
+ * decides what comes next.
+ */
+#ifndef SPOA_REDIS_H
+#define SPOA_REDIS_H
+
+#include "loop.h"
+#include "redis_url.h"
+#include "store.h"
+
+struct evdns_base;
+struct redis;
+
+struct redis_options {
+	struct loop *loop;
+	struct evdns_base *dns; /* for names; NULL when all are addresses */
+	const struct redis_url *url;
+	const char *key;	   /* of the hash */
+	size_t value_max;	   /* bytes of a value; more is too large */
+	int64_t lookup_timeout_ms; /* silence that makes a server doubtful */
+	/* The server serves. */
+	void (*ready)(void *context, struct redis *redis);
+	/* It does not, or no longer; `why` lives during the call. Called once,
+	 * from the loop, never from within a call of this room. The owner
+	 * then takes the lookups and frees the connection. */
+	void (*lost)(void *context, struct redis *redis, const char *why);
+	void *context;
+};
+
+/* Starts to connect; NULL when there is no memory. The options' pointers must
+ * live as long. */
+struct redis *redis_new(const struct redis_options *options);
+
+/* Closes. No lookup may be left: see redis_take_lookups. */
+void redis_free(struct redis *redis);
+
+bool redis_is_ready(const struct redis *redis);
+
+/* How long it has been ready, in ms; 0 when it never was. */
+int64_t redis_ready_for(const struct redis *redis, int64_t now_ms);
+
+/* Has the server, with a question open, said nothing for longer than the
+ * lookup timeout? */
+bool redis_is_silent(const struct redis *redis, int64_t now_ms);
+
+/* Sends a lookup on a connection that is ready; false when there is no memory.
+ */
+bool redis_send(struct redis *redis, struct lookup *lookup,
+		int64_t now_ms) MUST_CHECK;
+
+/* Moves the unanswered lookups, oldest first, to the front of `queue`. */
+void redis_take_lookups(struct redis *redis, struct lookup_queue *queue);
+
+#endif

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * redis_store: chooses the server and keeps lookups from being lost when it
+ * changes. One connection serves; while that is not the preferred server's, a
+ * second one tries whether a better one is back.
+ */
+#include "redis_store.h"
+
+#include <event2/dns.h>
+#include <stdlib.h>
+
+#include "log.h"
+#include "redis.h"
+
+enum {
+	BACKOFF_MIN_MS = 20,
+	BACKOFF_MAX_MS = 1000,
+	STABLE_MS = 1000,    /* ready for this long: a loss is tried at once */
+	TAKE_BACK_MS = 1000, /* between tries of a preferred server */
+	TRIES_MAX = 2,	     /* connections that a lookup may be sent on */
+	WARN_MS = 10 * 1000, /* at most one warning of a kind */
+};
+
+struct redis_store {
+	struct store face; /* first: the resolver holds a pointer to it */
+	struct redis_store_options options;
+	struct evdns_base *dns; /* NULL when no server has a name */
+	uint64_t random;	/* xorshift state; never 0 */
+	struct redis *redis;	/* serves or is being opened; or NULL */
+	size_t current;		/* its number among the urls */
+	struct redis *better;	/* a preferred server that is tried; or NULL */
+	size_t better_number;
+	struct event *retry;	     /* opens `redis` */
+	struct event *take_back;     /* opens `better` */
+	struct lookup_queue waiting; /* for a connection that is ready */
+	bool is_down;		     /* every server was tried and failed */
+	size_t failures;	     /* servers that failed in a row */
+	int64_t backoff_ms;	     /* the next delay */
+	int64_t grace_until_ms;	     /* lookups may wait for a connection */
+	struct log_limit failed;
+};
+
+static void open_current(struct redis_store *self);
+
+static const struct redis_url *current_url(const struct redis_store *self)
+{
+	return &self->options.urls[self->current];
+}
+
+static int64_t now(struct redis_store *self)
+{
+	return loop_now(self->options.loop);
+}
+
+static void fail_lookup(struct redis_store *self, struct lookup *lookup)
+{
+	lookup->done(lookup, STORE_FAILED, NULL, now(self));
+}
+
+/* Nobody can be asked: those that wait learn it now. */
+static void fail_waiting(struct redis_store *self)
+{
+	struct lookup_queue failed = TAILQ_HEAD_INITIALIZER(failed);
+	struct lookup *lookup;
+
+	TAILQ_CONCAT(&failed, &self->waiting, link);
+	while ((lookup = TAILQ_FIRST(&failed)) != NULL) {
+		TAILQ_REMOVE(&failed, lookup, link);
+		fail_lookup(self, lookup);
+	}
+}
+
+static void send_lookup(struct redis_store *self, struct lookup *lookup)
+{
+	lookup->tries++;
+	if (!redis_send(self->redis, lookup, now(self)))
+		fail_lookup(self, lookup);
+}
+
+static void send_waiting(struct redis_store *self)
+{
+	struct lookup *lookup;
+
+	while ((lookup = TAILQ_FIRST(&self->waiting)) != NULL) {
+		TAILQ_REMOVE(&self->waiting, lookup, link);
+		send_lookup(self, lookup);
+	}
+}
+
+/* What was under way on a connection waits for the next one, unless it has
+ * seen two of them fail. */
+static void take_lookups(struct redis_store *self, struct redis *redis)
+{
+	struct lookup_queue open = TAILQ_HEAD_INITIALIZER(open);
+	struct lookup *lookup;
+
+	redis_take_lookups(redis, &open);
+	while ((lookup = TAILQ_FIRST(&open)) != NULL) {
+		TAILQ_REMOVE(&open, lookup, link);
+		if (lookup->tries < TRIES_MAX)
+			TAILQ_INSERT_TAIL(&self->waiting, lookup, link);
+		else
+			fail_lookup(self, lookup);
+	}
+}
+
+/* The delay, three quarters of it to all of it at random, doubles each time. */
+static int64_t next_backoff(struct redis_store *self)
+{
+	uint64_t x = self->random;
+	int64_t delay = self->backoff_ms;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	self->random = x;
+	self->backoff_ms =
+		delay * 2 < BACKOFF_MAX_MS ? delay * 2 : BACKOFF_MAX_MS;
+	return delay - (int64_t)(x % (uint64_t)(delay / 4 + 1));
+}
+
+static void on_ready(void *context, struct redis *redis)
+{
+	struct redis_store *self = context;
+
+	if (redis == self->better) {
+		if (self->redis) {
+			take_lookups(self, self->redis);
+			redis_free(self->redis);
+		}
+		self->redis = redis;
+		self->current = self->better_number;
+		self->better = NULL;
+		event_del(self->retry);
+	}
+	self->failures = 0;
+	self->is_down = false;
+	log_info("redis connected", log_text("server", current_url(self)->name),
+		 log_text("role", self->current ? "backup" : "preferred"));
+	send_waiting(self);
+	if (self->current > 0)
+		loop_arm(self->take_back, TAKE_BACK_MS);
+}
+
+/* Goes on with the next server; when all have failed, after a delay. */
+static void try_next(struct redis_store *self, bool at_once)
+{
+	self->current = (self->current + 1) % self->options.url_count;
+	if (self->failures >= self->options.url_count) {
+		self->is_down = true;
+		self->failures = 0;
+		self->current = 0;
+		fail_waiting(self);
+		at_once = false;
+	}
+	loop_arm(self->retry, at_once ? 0 : next_backoff(self));
+}
+
+static void warn_failed(struct redis_store *self, const char *name,
+			const char *why)
+{
+	uint64_t held;
+
+	if (log_limit_pass(&self->failed, now(self), WARN_MS, &held))
+		log_warn("redis cannot be used", log_text("server", name),
+			 log_text("error", why),
+			 log_number("held_back", (int64_t)held));
+}
+
+static void on_lost(void *context, struct redis *redis, const char *why)
+{
+	struct redis_store *self = context;
+	bool was_ready = redis_ready_for(redis, now(self)) > 0;
+	bool was_stable = redis_ready_for(redis, now(self)) >= STABLE_MS;
+
+	if (redis == self->better) {
+		redis_free(redis);
+		self->better = NULL;
+		loop_arm(self->take_back, TAKE_BACK_MS);
+		return;
+	}
+	self->redis = NULL;
+	if (was_ready) {
+		log_warn("redis lost",
+			 log_text("server", current_url(self)->name),
+			 log_text("error", why));
+		self->grace_until_ms =
+			now(self) + self->options.lookup_timeout_ms;
+		/* The same server may be back at once: try it first when there
+		 * is no other. */
+		self->failures = 0;
+	} else {
+		warn_failed(self, current_url(self)->name, why);
+		self->failures++;
+	}
+	if (was_stable)
+		self->backoff_ms = BACKOFF_MIN_MS;
+	take_lookups(self, redis);
+	redis_free(redis);
+	try_next(self, was_stable || self->options.url_count > 1);
+}
+
+static struct redis *open_redis(struct redis_store *self, size_t number)
+{
+	struct redis_options options = {
+		.loop = self->options.loop,
+		.dns = self->dns,
+		.url = &self->options.urls[number],
+		.key = self->options.key,
+		.value_max = self->options.value_max,
+		.lookup_timeout_ms = self->options.lookup_timeout_ms,
+		.ready = on_ready,
+		.lost = on_lost,
+		.context = self,
+	};
+
+	return redis_new(&options);
+}
+
+static void open_current(struct redis_store *self)
+{
+	self->redis = open_redis(self, self->current);
+	if (!self->redis)
+		loop_arm(self->retry, BACKOFF_MAX_MS);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	open_current(context);
+}
+
+/* Tries the preferred servers in turn, one at a time. */
+static void on_take_back(evutil_socket_t fd, short what, void *context)
+{
+	struct redis_store *self = context;
+
+	(void)fd;
+	(void)what;
+	if (self->better || self->current == 0 || !self->redis ||
+	    !redis_is_ready(self->redis))
+		return;
+	self->better_number = (self->better_number + 1) % self->current;
+	self->better = open_redis(self, self->better_number);
+	if (!self->better)
+		loop_arm(self->take_back, TAKE_BACK_MS);
+}
+
+static bool is_up(struct store *face, int64_t now_ms)
+{
+	struct redis_store *self = (struct redis_store *)face;
+
+	if (self->redis && redis_is_ready(self->redis))
+		return !redis_is_silent(self->redis, now_ms);
+	return !self->is_down && now_ms < self->grace_until_ms;
+}
+
+static bool ask(struct store *face, struct lookup *lookup, int64_t now_ms)
+{
+	struct redis_store *self = (struct redis_store *)face;
+
+	if (!is_up(face, now_ms))
+		return false;
+	lookup->tries = 0;
+	if (!self->redis || !redis_is_ready(self->redis)) {
+		TAILQ_INSERT_TAIL(&self->waiting, lookup, link);
+		return true;
+	}
+	lookup->tries = 1;
+	return redis_send(self->redis, lookup, now_ms);
+}
+
+struct store *redis_store_face(struct redis_store *self)
+{
+	return &self->face;
+}
+
+/* Names are resolved by the loop. Without a resolv.conf the hosts file still
+ * counts. */
+static struct evdns_base *open_dns(struct event_base *base)
+{
+	struct evdns_base *dns =
+		evdns_base_new(base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
+					     EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+
+	if (!dns) {
+		dns = evdns_base_new(base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+		if (dns)
+			evdns_base_load_hosts(dns, "/etc/hosts");
+	}
+	return dns;
+}
+
+struct redis_store *redis_store_new(const struct redis_store_options *options,
+				    const struct hash_secret *secret)
+{
+	struct redis_store *self = calloc(1, sizeof(*self));
+	struct event_base *base = options->loop->base;
+	size_t i;
+
+	if (!self)
+		return NULL;
+	self->face = (struct store){.ask = ask, .is_up = is_up};
+	self->options = *options;
+	self->random = secret->k1 | 1;
+	self->backoff_ms = BACKOFF_MIN_MS;
+	TAILQ_INIT(&self->waiting);
+	for (i = 0; i < options->url_count; i++)
+		if (!self->dns && options->urls[i].host[0] != '\0')
+			self->dns = open_dns(base);
+	self->retry = evtimer_new(base, on_retry, self);
+	self->take_back = evtimer_new(base, on_take_back, self);
+	if (!self->retry || !self->take_back) {
+		redis_store_free(self);
+		return NULL;
+	}
+	self->grace_until_ms = now(self) + options->lookup_timeout_ms;
+	open_current(self);
+	return self;
+}
+
+static void close_redis(struct redis_store *self, struct redis *redis)
+{
+	if (!redis)
+		return;
+	redis_take_lookups(redis, &self->waiting);
+	redis_free(redis);
+}
+
+void redis_store_free(struct redis_store *self)
+{
+	if (!self)
+		return;
+	close_redis(self, self->redis);
+	close_redis(self, self->better);
+	fail_waiting(self);
+	if (self->retry)
+		event_free(self->retry);
+	if (self->take_back)
+		event_free(self->take_back);
+	if (self->dns)
+		evdns_base_free(self->dns, 0);
+	free(self);
+}

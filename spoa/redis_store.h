@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * redis_store: the store that Redis is, on one or several servers.
+ *
+ * The first server that answers serves; when it fails, the next one does, and
+ * the first is taken back when it answers again. Lookups that were under way
+ * are asked again on the next connection. While no server can be reached it
+ * says so at once, and keeps trying with a growing, jittered delay.
+ */
+#ifndef SPOA_REDIS_STORE_H
+#define SPOA_REDIS_STORE_H
+
+#include "hash.h"
+#include "loop.h"
+#include "redis_url.h"
+#include "store.h"
+
+struct redis_store;
+
+struct redis_store_options {
+	struct loop *loop;
+	const struct redis_url *urls; /* in order of preference */
+	size_t url_count;
+	const char *key;
+	size_t value_max; /* bytes */
+	int64_t lookup_timeout_ms;
+};
+
+/* Starts to connect. NULL when there is no memory. What the options point to
+ * must live as long. */
+struct redis_store *redis_store_new(const struct redis_store_options *options,
+				    const struct hash_secret *secret);
+
+/* Closes all; lookups that are open fail first. */
+void redis_store_free(struct redis_store *redis_store);
+
+/* The interface that the resolver asks; lives in the redis_store. */
+struct store *redis_store_face(struct redis_store *redis_store);
+
+#endif
