@@ -1,0 +1,62 @@
+# spoa-router: `make demo` shows it, `make test` proves it, `make help` lists
+# what else there is. Nothing but demo, run, test and deps installs packages.
+
+VERSION := 0.1.0
+SAN     ?=
+variant := $(if $(SAN),$(SAN),release)
+out     := build/$(variant)
+
+PKGS     := libevent libevent_extra hiredis
+# Headers are needed to build, not to lint the Makefile: ask when building.
+PKG_CONFIG ?= pkg-config
+
+warnings := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
+	-Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings \
+	-Wundef -Wvla -Wformat=2 -Wswitch-enum -Wnull-dereference \
+	-Wimplicit-fallthrough
+hardening := -fstack-protector-strong -fPIE $(if $(SAN),,-D_FORTIFY_SOURCE=2)
+sanitize := $(if $(SAN),-fsanitize=address$(comma)undefined \
+	-fno-sanitize-recover=all -fno-omit-frame-pointer)
+comma    := ,
+
+base_cflags := -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -O2 -g \
+	$(warnings) $(if $(WERROR),-Werror) $(hardening) $(sanitize)
+base_ldflags := -pie -Wl,-z,relro,-z,now $(sanitize)
+all_cflags = $(base_cflags) $(shell $(PKG_CONFIG) --cflags $(PKGS)) \
+	$(CPPFLAGS) $(CFLAGS)
+libs = $(shell $(PKG_CONFIG) --libs $(PKGS)) -linih
+
+rooms := $(basename $(notdir $(wildcard spoa/*.c)))
+objects := $(rooms:%=$(out)/spoa/%.o)
+binary := $(if $(SAN),$(out)/spoa-router,build/spoa-router)
+
+.PHONY: all
+all: $(binary)
+
+$(binary): $(objects)
+	@echo '  LD   $@'
+	@$(CC) $(base_ldflags) $(LDFLAGS) -o $@ $^ $(libs)
+
+$(out)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo '  CC   $<'
+	@$(CC) $(all_cflags) -MMD -MP -c -o $@ $<
+
+-include $(wildcard $(out)/*/*.d $(out)/*/*/*.d)
+
+# HAPROXY=/a,/b names the HAProxys to show and test; the default is any found.
+.PHONY: demo
+demo:
+	tests/deps.sh build demo
+	$(MAKE) all
+	tests/demo/demo.py
+
+.PHONY: run
+run:
+	tests/deps.sh build demo
+	$(MAKE) all
+	tests/demo/demo.py --run
+
+.PHONY: clean
+clean:
+	rm -rf build

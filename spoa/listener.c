@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * listener: parses and binds the addresses of --listen.
+ */
+#include "listener.h"
+
+#include <errno.h>
+#include <event2/util.h>
+#include <grp.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *parse_mode(const char *text, int *mode)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 8);
+
+	if (*text < '0' || *text > '7' || *end != '\0' || n > 0777)
+		return "mode must be octal, such as mode=0660";
+	*mode = (int)n;
+	return NULL;
+}
+
+static const char *parse_unix_option(char *option,
+				     struct listener_address *address)
+{
+	if (!strncmp(option, "mode=", 5))
+		return parse_mode(option + 5, &address->mode);
+	if (strncmp(option, "group=", 6) != 0)
+		return "after the path only mode= and group= may follow";
+	if (option[6] == '\0' || strlen(option + 6) >= sizeof(address->group))
+		return "group must be a name";
+	snprintf(address->group, sizeof(address->group), "%s", option + 6);
+	return NULL;
+}
+
+static const char *parse_unix(const char *text,
+			      struct listener_address *address)
+{
+	struct sockaddr_un *sun = &address->address.unix_path;
+	char copy[256];
+	char *rest = copy, *path, *option;
+	const char *problem = NULL;
+
+	if (strlen(text) >= sizeof(copy))
+		return "is too long";
+	memcpy(copy, text, strlen(text) + 1);
+	path = strsep(&rest, ",");
+	if (path[0] != '/')
+		return "must be an absolute path: unix:/path";
+	if (strlen(path) >= sizeof(sun->sun_path))
+		return "has a path of more than 107 bytes";
+	sun->sun_family = AF_UNIX;
+	memcpy(sun->sun_path, path, strlen(path) + 1);
+	address->len = sizeof(*sun);
+	while (!problem && (option = strsep(&rest, ",")) != NULL)
+		problem = parse_unix_option(option, address);
+	return problem;
+}
+
+bool listener_parse(const char *text, struct listener_address *address,
+		    const char **problem)
+{
+	int len = sizeof(address->address.storage);
+	const char *colon = strrchr(text, ':');
+
+	memset(address, 0, sizeof(*address));
+	address->mode = LISTENER_MODE;
+	if (!strncmp(text, "unix:", 5)) {
+		*problem = parse_unix(text + 5, address);
+		return !*problem;
+	}
+	*problem = "must be IP:PORT, [IP6]:PORT or unix:/path";
+	if (!colon || colon[1] < '0' || colon[1] > '9' ||
+	    (text[0] != '[' && strchr(text, ':') != colon) ||
+	    evutil_parse_sockaddr_port(text, &address->address.any, &len) != 0)
+		return false;
+	address->len = (socklen_t)len;
+	return true;
+}
+
+static int say(char error[LISTENER_ERROR_MAX], int fd, const char *what)
+{
+	snprintf(error, LISTENER_ERROR_MAX, "%s: %s", what, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+/* Is the path a socket that nobody listens on any more? */
+static bool is_abandoned(const struct listener_address *address)
+{
+	struct stat status;
+	int fd, result;
+
+	if (lstat(address->address.unix_path.sun_path, &status) != 0 ||
+	    !S_ISSOCK(status.st_mode))
+		return false;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	result = connect(fd, &address->address.any, address->len);
+	close(fd);
+	return result != 0 && errno == ECONNREFUSED;
+}
+
+/* Sets group and mode of the socket's file; NULL when all went well. */
+static const char *set_file(const struct listener_address *address)
+{
+	const char *path = address->address.unix_path.sun_path;
+	const struct group *group = NULL;
+
+	if (address->group[0] != '\0') {
+		errno = 0;
+		group = getgrnam(address->group);
+		if (!group) {
+			errno = errno ? errno : ENOENT;
+			return "group";
+		}
+		if (chown(path, (uid_t)-1, group->gr_gid) != 0)
+			return "chown";
+	}
+	if (chmod(path, (mode_t)address->mode) != 0)
+		return "chmod";
+	return NULL;
+}
+
+static int open_unix(const struct listener_address *address, int fd,
+		     char error[LISTENER_ERROR_MAX])
+{
+	const char *failed;
+	mode_t mask;
+	int result;
+
+	if (is_abandoned(address))
+		unlink(address->address.unix_path.sun_path);
+	/* Nobody else may connect before group and mode are set. */
+	mask = umask(0177);
+	result = bind(fd, &address->address.any, address->len);
+	umask(mask);
+	if (result != 0)
+		return say(error, fd, "bind");
+	failed = set_file(address);
+	if (failed) {
+		say(error, fd, failed);
+		unlink(address->address.unix_path.sun_path);
+		return -1;
+	}
+	return fd;
+}
+
+static int open_tcp(const struct listener_address *address, int fd,
+		    bool reuse_port, char error[LISTENER_ERROR_MAX])
+{
+	int on = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (reuse_port &&
+	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0)
+		return say(error, fd, "SO_REUSEPORT");
+	if (address->address.any.sa_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	if (bind(fd, &address->address.any, address->len) != 0)
+		return say(error, fd, "bind");
+	return fd;
+}
+
+int listener_open(const struct listener_address *address, bool reuse_port,
+		  char error[LISTENER_ERROR_MAX])
+{
+	int family = address->address.any.sa_family;
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return say(error, fd, "socket");
+	fd = family == AF_UNIX ? open_unix(address, fd, error)
+			       : open_tcp(address, fd, reuse_port, error);
+	if (fd < 0)
+		return -1;
+	if (listen(fd, LISTENER_BACKLOG) != 0)
+		return say(error, fd, "listen");
+	return fd;
+}
+
+void listener_close(int fd, const struct listener_address *address)
+{
+	close(fd);
+	if (address->address.any.sa_family == AF_UNIX)
+		unlink(address->address.unix_path.sun_path);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * listener: the addresses where HAProxy connects.
+ *
+ *   IP:PORT   [IP6]:PORT   unix:/path[,mode=0660][,group=NAME]
+ */
+#ifndef SPOA_LISTENER_H
+#define SPOA_LISTENER_H
+
+#include "base.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+enum {
+	LISTENER_BACKLOG = 1024,
+	LISTENER_MODE = 0660, /* of a Unix socket, unless mode= says it */
+	LISTENER_ERROR_MAX = 256,
+};
+
+struct listener_address {
+	union {
+		struct sockaddr any;
+		struct sockaddr_un unix_path;
+		struct sockaddr_storage storage;
+	} address;
+	socklen_t len;
+	int mode;	/* of a Unix socket's file */
+	char group[64]; /* of a Unix socket's file, or empty */
+};
+
+/* Reads `text`; on failure `*problem` says what is wrong. */
+bool listener_parse(const char *text, struct listener_address *address,
+		    const char **problem) MUST_CHECK;
+
+/* Opens a listening socket that does not block, or returns -1 and writes to
+ * `error` what failed. A Unix socket that nobody listens on is replaced. */
+int listener_open(const struct listener_address *address, bool reuse_port,
+		  char error[LISTENER_ERROR_MAX]) MUST_CHECK;
+
+/* Closes it, and removes a Unix socket's file. */
+void listener_close(int fd, const struct listener_address *address);
+
+#endif

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * main: reads the configuration, puts the rooms together, runs the loop and
+ * stops it on a signal.
+ */
+#include <errno.h>
+#include <hiredis/hiredis.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "bad_routes.h"
+#include "conn.h"
+#include "log.h"
+#include "opts.h"
+#include "redis_store.h"
+
+#ifndef VERSION
+#define VERSION "unknown"
+#endif
+
+enum { SPARE_FILES = 64 }; /* descriptors besides HAProxy's connections */
+
+struct app {
+	struct config config;
+	char error[OPTS_ERROR_MAX];
+	struct listener_address addresses[OPTS_LIST_MAX];
+	struct redis_url urls[OPTS_LIST_MAX];
+	struct hash_secret secret;
+	struct bad_routes bad_routes;
+	struct loop loop;
+	struct cache *cache;
+	struct redis_store *store;
+	struct resolver *resolver;
+	struct conns *conns;
+	struct event *signals[3];
+	struct event *expire; /* of the request that waits the longest */
+	int64_t expire_ms;    /* when it fires, or -1 */
+	bool is_cut;	      /* a second signal: stop at once */
+};
+
+static bool complain(struct app *app, const char *where, const char *what)
+{
+	snprintf(app->error, sizeof(app->error), "%.300s: %.200s", where, what);
+	return false;
+}
+
+/* The first line of the file, or the environment. */
+static bool read_password(struct app *app, char *password, size_t size)
+{
+	const char *path = app->config.redis_password_file;
+	const char *variable = getenv("REDIS_PASSWORD");
+	FILE *stream;
+	bool got;
+
+	if (!path) {
+		snprintf(password, size, "%s", variable ? variable : "");
+		return true;
+	}
+	stream = fopen(path, "re");
+	if (!stream)
+		return complain(app, path, strerror(errno));
+	got = fgets(password, (int)size, stream) != NULL;
+	fclose(stream);
+	password[strcspn(password, "\r\n")] = '\0';
+	if (!got || password[0] == '\0')
+		return complain(app, path, "holds no password");
+	return true;
+}
+
+static bool read_urls(struct app *app)
+{
+	const struct opts_list *list = &app->config.redis;
+	char password[sizeof(app->urls[0].password)] = "";
+	const char *problem;
+	size_t i;
+
+	if (!read_password(app, password, sizeof(password)))
+		return false;
+	for (i = 0; i < list->count; i++) {
+		struct redis_url *url = &app->urls[i];
+
+		if (!redis_url_parse(list->items[i].text, url, &problem))
+			return complain(app, list->items[i].where, problem);
+		if (url->password[0] == '\0')
+			memcpy(url->password, password, sizeof(password));
+	}
+	return true;
+}
+
+static bool read_addresses(struct app *app)
+{
+	const struct opts_list *list = &app->config.listen;
+	const char *problem;
+	size_t i;
+
+	for (i = 0; i < list->count; i++)
+		if (!listener_parse(list->items[i].text, &app->addresses[i],
+				    &problem))
+			return complain(app, list->items[i].where, problem);
+	return true;
+}
+
+static bool open_listeners(struct app *app)
+{
+	const struct opts_list *list = &app->config.listen;
+	char error[LISTENER_ERROR_MAX];
+	size_t i;
+
+	for (i = 0; i < list->count; i++) {
+		int fd = listener_open(&app->addresses[i],
+				       app->config.reuse_port, error);
+		char where[300];
+
+		snprintf(where, sizeof(where), "%.140s: %.140s",
+			 list->items[i].where, list->items[i].text);
+		if (fd < 0)
+			return complain(app, where, error);
+		if (!conns_listen(app->conns, fd, &app->addresses[i])) {
+			listener_close(fd, &app->addresses[i]);
+			return complain(app, where, "out of memory");
+		}
+		log_info("listening", log_text("address", list->items[i].text));
+	}
+	return true;
+}
+
+/* The soft limit of open files is often 1024; the hard one is ours to use. */
+static void raise_file_limit(const struct app *app)
+{
+	rlim_t wanted = (rlim_t)app->config.max_connections + SPARE_FILES;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+		log_warn("fewer open files than max-connections needs",
+			 log_number("files", (int64_t)limit.rlim_cur),
+			 log_number("wanted", (int64_t)wanted));
+}
+
+static void warn_bad_route(void *context, struct span host, struct span field,
+			   struct span text, enum route_error error,
+			   unsigned int column)
+{
+	struct app *app = context;
+
+	bad_routes_warn(&app->bad_routes, loop_now(&app->loop), host, field,
+			text, error, column);
+}
+
+static void answered(void *context, struct waiter *waiter,
+		     const struct answer *answer)
+{
+	struct app *app = context;
+
+	conns_answered(app->conns, waiter, answer);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *context)
+{
+	struct app *app = context;
+
+	(void)what;
+	if (number == SIGHUP) {
+		log_warn("SIGHUP ignored: a restart reads the configuration");
+		return;
+	}
+	log_info("stopping", log_number("signal", number));
+	app->is_cut = conns_are_stopping(app->conns);
+	conns_stop(app->conns);
+}
+
+static void on_expire(evutil_socket_t fd, short what, void *context)
+{
+	struct app *app = context;
+
+	(void)fd;
+	(void)what;
+	app->expire_ms = -1; /* the end of the turn does it */
+}
+
+static bool watch_signals(struct app *app)
+{
+	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+	size_t i;
+
+	signal(SIGPIPE, SIG_IGN);
+	for (i = 0; i < ARRAY_LEN(numbers); i++) {
+		app->signals[i] = evsignal_new(app->loop.base, numbers[i],
+					       on_signal, app);
+		if (!app->signals[i] || event_add(app->signals[i], NULL) != 0)
+			return false;
+	}
+	app->expire = evtimer_new(app->loop.base, on_expire, app);
+	app->expire_ms = -1;
+	return app->expire != NULL;
+}
+
+static bool open_rooms(struct app *app)
+{
+	const struct config *config = &app->config;
+	const struct cache_options cache = {
+		.values_max = (size_t)config->cache_size,
+		.ttl_ms = config->ttl_ms,
+		.negative_ms = config->negative_ttl_ms,
+		.stale_ms = config->stale_ms};
+	const struct redis_store_options store = {
+		.loop = &app->loop,
+		.urls = app->urls,
+		.url_count = config->redis.count,
+		.key = config->routes,
+		.value_max = ROUTE_TEXT_MAX,
+		.lookup_timeout_ms = config->lookup_timeout_ms};
+	const struct resolver_options resolver = {
+		.lookup_timeout_ms = config->lookup_timeout_ms,
+		.waiting_max = (size_t)config->max_waiting,
+		.answered = answered,
+		.bad_route = warn_bad_route,
+		.context = app};
+	const struct conns_options conns = {
+		.loop = &app->loop,
+		.connections_max = (size_t)config->max_connections};
+
+	app->cache = cache_new(&cache, &app->secret);
+	app->conns = conns_new(&conns);
+	if (!app->cache || !app->conns)
+		return false;
+	app->store = redis_store_new(&store, &app->secret);
+	if (!app->store)
+		return false;
+	app->resolver = resolver_new(&resolver, &app->secret, app->cache,
+				     redis_store_face(app->store));
+	if (!app->resolver)
+		return false;
+	conns_set_resolver(app->conns, app->resolver);
+	return true;
+}
+
+static void close_rooms(struct app *app)
+{
+	size_t i;
+
+	conns_free(app->conns);
+	redis_store_free(app->store);
+	resolver_free(app->resolver);
+	cache_free(app->cache);
+	for (i = 0; i < ARRAY_LEN(app->signals); i++)
+		if (app->signals[i])
+			event_free(app->signals[i]);
+	if (app->expire)
+		event_free(app->expire);
+	if (app->loop.base)
+		loop_fini(&app->loop);
+}
+
+/* Answers those that have waited too long and sets the alarm for the next. */
+static void expire_waiters(struct app *app)
+{
+	int64_t now_ms = loop_now(&app->loop);
+	int64_t next_ms = resolver_expire(app->resolver, now_ms);
+
+	if (next_ms == app->expire_ms)
+		return;
+	app->expire_ms = next_ms;
+	if (next_ms < 0)
+		event_del(app->expire);
+	else
+		loop_arm(app->expire, next_ms - now_ms);
+}
+
+static bool serve(struct app *app)
+{
+	struct hash_secret *secret = &app->secret;
+
+	if (getrandom(secret, sizeof(*secret), 0) != sizeof(*secret))
+		return complain(app, "random numbers", strerror(errno));
+	app->bad_routes.secret = *secret;
+	raise_file_limit(app);
+	if (!loop_init(&app->loop) || !watch_signals(app) || !open_rooms(app))
+		return complain(app, "start", "out of memory");
+	if (!open_listeners(app))
+		return false;
+	log_info("started", log_text("version", VERSION),
+		 log_number("pid", getpid()));
+	while (!app->is_cut && !conns_are_stopped(app->conns)) {
+		loop_turn(&app->loop);
+		expire_waiters(app);
+		conns_end_turn(app->conns);
+	}
+	log_info("stopped");
+	return true;
+}
+
+static bool run(struct app *app, int argc, char **argv)
+{
+	const struct config *config = &app->config;
+
+	if (!opts_parse(argc, argv, &app->config, app->error))
+		return false;
+	if (config->help) {
+		opts_print_help();
+		return true;
+	}
+	if (config->version) {
+		printf("spoa-router %s (libevent %s, hiredis %d.%d.%d)\n",
+		       VERSION, event_get_version(), HIREDIS_MAJOR,
+		       HIREDIS_MINOR, HIREDIS_PATCH);
+		return true;
+	}
+	log_setup((enum log_level)config->log_level,
+		  (enum log_format)config->log_format);
+	if (!read_addresses(app) || !read_urls(app))
+		return false;
+	if (config->check) {
+		printf("spoa-router: the configuration is valid\n");
+		return true;
+	}
+	return serve(app);
+}
+
+int main(int argc, char **argv)
+{
+	struct app *app = calloc(1, sizeof(*app));
+	bool done;
+
+	if (!app)
+		return EXIT_FAILURE;
+	done = run(app, argc, argv);
+	if (!done)
+		fprintf(stderr, "spoa-router: %s\n", app->error);
+	close_rooms(app);
+	opts_free(&app->config);
+	free(app);
+	return done ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * opts: one table of options; the command line and the file go through the
+ * same setters.
+ */
+#include "opts.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SECOND_MS 1000LL
+#define DAY_MS (24 * 3600 * SECOND_MS)
+
+enum kind { FLAG, TEXT, LIST, NUMBER, DURATION, CHOICE };
+
+struct option {
+	const char *name;
+	enum kind kind;
+	size_t offset;	     /* of its place in struct config */
+	const char *initial; /* the default as text, or NULL */
+	int64_t min, max;    /* of NUMBER, and of DURATION in ms */
+	int64_t unit_ms;     /* of a DURATION without suffix */
+	const char *value;   /* what --help calls the value; NULL: none */
+	const char *help;
+	bool is_local; /* only for the command line, and looked at first */
+};
+
+#define PLACE(member) offsetof(struct config, member)
+
+static const struct option options[] = {
+	{"listen", LIST, PLACE(listen), "127.0.0.1:12310", .value = "ADDR",
+	 .help = "where HAProxy connects (repeatable): IP:PORT, [IP6]:PORT or "
+		 "unix:/path[,mode=0660][,group=NAME]"},
+	{"reuse-port", FLAG, PLACE(reuse_port), NULL, .max = 1,
+	 .help = "let several instances listen on one port"},
+	{"redis", LIST, PLACE(redis), "redis://127.0.0.1:6379", .value = "URL",
+	 .help = "redis://[user:password@]host[:port][/db] or "
+		 "unix:/path[?db=N] (repeatable: the first is preferred)"},
+	{"redis-password-file", TEXT, PLACE(redis_password_file), NULL,
+	 .value = "FILE",
+	 .help = "password for URLs without one (or environment "
+		 "REDIS_PASSWORD)"},
+	{"routes", TEXT, PLACE(routes), "routes", .value = "KEY",
+	 .help = "name of the hash in Redis"},
+	{"ttl", DURATION, PLACE(ttl_ms), "10", 0, 365 * DAY_MS, SECOND_MS,
+	 .value = "SECONDS",
+	 .help = "how long a route is fresh; 0 asks each time"},
+	{"negative-ttl", DURATION, PLACE(negative_ttl_ms), "1", 0, 365 * DAY_MS,
+	 SECOND_MS, .value = "SECONDS",
+	 .help = "the same for a host without a route"},
+	{"stale", DURATION, PLACE(stale_ms), "86400", 0, 3650 * DAY_MS,
+	 SECOND_MS, .value = "SECONDS",
+	 .help = "how long past that a route serves while Redis cannot be "
+		 "asked"},
+	{"lookup-timeout", DURATION, PLACE(lookup_timeout_ms), "50", 1,
+	 60 * SECOND_MS, 1, .value = "MS",
+	 .help = "after this a request is answered without Redis"},
+	{"cache-size", NUMBER, PLACE(cache_size), "1000000", 1, 1000000000,
+	 .value = "N", .help = "most known routes"},
+	{"max-connections", NUMBER, PLACE(max_connections), "4096", 1, 1000000,
+	 .value = "N", .help = "most connections of HAProxy"},
+	{"max-waiting", NUMBER, PLACE(max_waiting), "65536", 1, 10000000,
+	 .value = "N", .help = "most requests that wait for Redis"},
+	{"log-level", CHOICE, PLACE(log_level), "info", .value = "LEVEL",
+	 .help = "debug, info, warn or error"},
+	{"log-format", CHOICE, PLACE(log_format), "text", .value = "FORMAT",
+	 .help = "text (logfmt) or json"},
+	{"config", TEXT, PLACE(config), NULL, .value = "FILE", .is_local = true,
+	 .help = "file of `name = value` lines"},
+	{"check", FLAG, PLACE(check), NULL, .max = 1, .is_local = true,
+	 .help = "read the configuration, say what is wrong, and exit"},
+	{"version", FLAG, PLACE(version), NULL, .max = 1, .is_local = true,
+	 .help = "print the version and exit"},
+	{"help", FLAG, PLACE(help), NULL, .max = 1, .is_local = true,
+	 .help = "print this text and exit"},
+};
+
+/* The words of the CHOICE options, in the order of their enums. */
+static const char *const level_words[] = {"debug", "info", "warn", "error",
+					  NULL};
+static const char *const format_words[] = {"text", "json", NULL};
+static const char *const flag_words[] = {"off", "on", NULL};
+
+/* Whence a value comes; a later one wins. */
+enum origin { FROM_DEFAULT, FROM_FILE, FROM_COMMAND_LINE };
+
+struct parser {
+	struct config *config;
+	char *error;
+	enum origin origin;
+	const char *where;			/* of the value at hand */
+	unsigned char seen[ARRAY_LEN(options)]; /* the origin of each value */
+};
+
+static bool complain(struct parser *in, const char *where, const char *what,
+		     const char *value)
+{
+	snprintf(in->error, OPTS_ERROR_MAX, "%.200s: %s%s%.100s%s", where, what,
+		 value ? ": '" : "", value ? value : "", value ? "'" : "");
+	return false;
+}
+
+static void *place(const struct parser *in, const struct option *option)
+{
+	return (char *)in->config + option->offset;
+}
+
+static bool set_text(struct parser *in, const struct option *option,
+		     const char *value)
+{
+	char **text = place(in, option);
+	char *copy = strdup(value);
+
+	if (!copy)
+		return complain(in, in->where, "out of memory", NULL);
+	free(*text);
+	*text = copy;
+	return true;
+}
+
+static void clear_list(struct opts_list *list)
+{
+	size_t i;
+
+	for (i = 0; i < list->count; i++) {
+		free(list->items[i].text);
+		free(list->items[i].where);
+	}
+	list->count = 0;
+}
+
+static bool add_text(struct parser *in, const struct option *option,
+		     const char *value)
+{
+	struct opts_list *list = place(in, option);
+	struct opts_item *item = &list->items[list->count];
+
+	if (in->seen[option - options] < in->origin) {
+		clear_list(list);
+		item = &list->items[0];
+	}
+	if (list->count == OPTS_LIST_MAX)
+		return complain(in, in->where, "used more than 64 times", NULL);
+	item->text = strdup(value);
+	item->where = strdup(in->where);
+	list->count++;
+	if (!item->text || !item->where)
+		return complain(in, in->where, "out of memory", NULL);
+	return true;
+}
+
+/* A number without sign, blanks or fraction; -1 when it is none or too large.
+ * `*rest` is what follows it. */
+static int64_t read_number(const char *text, const char **rest)
+{
+	char *end;
+	long long n;
+
+	if (!isdigit((unsigned char)*text))
+		return -1;
+	errno = 0;
+	n = strtoll(text, &end, 10);
+	*rest = end;
+	return errno ? -1 : n;
+}
+
+/* HAProxy's suffixes: us, ms, s, m, h, d. */
+static int64_t read_duration(const char *text, int64_t unit_ms)
+{
+	static const struct {
+		const char *suffix;
+		int64_t ms;
+	} units[] = {{"ms", 1},
+		     {"s", SECOND_MS},
+		     {"m", 60 * SECOND_MS},
+		     {"h", 3600 * SECOND_MS},
+		     {"d", DAY_MS}};
+	const char *rest;
+	int64_t n = read_number(text, &rest);
+	size_t i;
+
+	if (n < 0)
+		return -1;
+	if (!strcmp(rest, "us"))
+		return (n + 999) / 1000;
+	for (i = 0; *rest != '\0' && i < ARRAY_LEN(units); i++) {
+		if (strcmp(rest, units[i].suffix) != 0)
+			continue;
+		unit_ms = units[i].ms;
+		rest = "";
+	}
+	if (*rest != '\0' || n > INT64_MAX / DAY_MS)
+		return -1;
+	return n * unit_ms;
+}
+
+static bool set_number(struct parser *in, const struct option *option,
+		       const char *value)
+{
+	int64_t *number = place(in, option);
+	const char *rest = "";
+	char what[100];
+
+	if (option->kind == DURATION)
+		*number = read_duration(value, option->unit_ms);
+	else
+		*number = read_number(value, &rest);
+	if (*number >= option->min && *number <= option->max && *rest == '\0')
+		return true;
+	if (option->kind == DURATION)
+		snprintf(what, sizeof(what),
+			 "not a time of %lld ms to %lld days",
+			 (long long)option->min,
+			 (long long)(option->max / DAY_MS));
+	else
+		snprintf(what, sizeof(what), "not a number from %lld to %lld",
+			 (long long)option->min, (long long)option->max);
+	if (option->max == 60 * SECOND_MS)
+		snprintf(what, sizeof(what), "not a time of 1 ms to 60 s");
+	return complain(in, in->where, what, value);
+}
+
+static bool set_choice(struct parser *in, const struct option *option,
+		       const char *value)
+{
+	const char *const *words = flag_words;
+	int64_t i;
+
+	if (option->kind == CHOICE)
+		words = option->offset == PLACE(log_level) ? level_words
+							   : format_words;
+	for (i = 0; words[i]; i++) {
+		if (strcmp(value, words[i]) != 0)
+			continue;
+		*(int64_t *)place(in, option) = i;
+		return true;
+	}
+	return complain(in, in->where,
+			option->kind == FLAG ? "not on or off" : option->help,
+			value);
+}
+
+static bool set_option(struct parser *in, const struct option *option,
+		       const char *value)
+{
+	bool done = false;
+
+	if (*value == '\0')
+		return complain(in, in->where, "needs a value", NULL);
+	switch (option->kind) {
+	case TEXT:
+		done = set_text(in, option, value);
+		break;
+	case LIST:
+		done = add_text(in, option, value);
+		break;
+	case NUMBER:
+	case DURATION:
+		done = set_number(in, option, value);
+		break;
+	case FLAG:
+	case CHOICE:
+		done = set_choice(in, option, value);
+		break;
+	}
+	in->seen[option - options] = (unsigned char)in->origin;
+	return done;
+}
+
+static const struct option *find_option(const char *name, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(options); i++)
+		if (strlen(options[i].name) == len &&
+		    !memcmp(options[i].name, name, len))
+			return &options[i];
+	return NULL;
+}
+
+static bool set_defaults(struct parser *in)
+{
+	size_t i;
+
+	in->origin = FROM_DEFAULT;
+	for (i = 0; i < ARRAY_LEN(options); i++) {
+		char where[40];
+
+		snprintf(where, sizeof(where), "--%s", options[i].name);
+		in->where = where;
+		if (options[i].initial &&
+		    !set_option(in, &options[i], options[i].initial))
+			return false;
+	}
+	return true;
+}
+
+/* The command line's option at argv[*i]; moves *i over its value. Sets it when
+ * it is `local` or not, as asked. */
+static bool take_argument(struct parser *in, int argc, char *const *argv,
+			  int *i, bool local)
+{
+	const char *name = argv[*i] + 2;
+	const struct option *option;
+	const char *value = "on";
+	char where[64];
+	size_t len;
+
+	snprintf(where, sizeof(where), "argument %d", *i);
+	in->where = where;
+	/* The argument itself may be a password that lost its option. */
+	if (strncmp(argv[*i], "--", 2) != 0)
+		return complain(in, where, "not an option; see --help", NULL);
+	len = strcspn(name, "=");
+	snprintf(where, sizeof(where), "--%.*s", (int)len, name);
+	option = find_option(name, len);
+	if (!option)
+		return complain(in, where, "no such option; see --help", NULL);
+	if (option->kind == FLAG && name[len] == '=')
+		return complain(in, where, "takes no value", NULL);
+	if (option->kind != FLAG) {
+		value = name[len] == '=' ? name + len + 1
+			: *i + 1 < argc	 ? argv[++*i]
+					 : "";
+	}
+	if (local != option->is_local)
+		return true;
+	return set_option(in, option, value);
+}
+
+static bool parse_arguments(struct parser *in, int argc, char *const *argv,
+			    bool local)
+{
+	int i;
+
+	in->origin = FROM_COMMAND_LINE;
+	for (i = 1; i < argc; i++)
+		if (!take_argument(in, argc, argv, &i, local))
+			return false;
+	return true;
+}
+
+/* What the reader of lines and the handler of pairs share. inih cuts long
+ * lines, continues indented ones, takes ` ;` for a comment and tells its
+ * handler no line number: so it gets each line checked, unindented and with
+ * its semicolons hidden. */
+struct file {
+	struct parser *in;
+	FILE *stream;
+	char *line; /* owned, getline's */
+	size_t size;
+	unsigned int number;
+	bool failed;
+};
+
+enum { HIDDEN_SEMICOLON = '\x01' };
+
+static bool complain_line(struct file *file, const char *what)
+{
+	char where[OPTS_ERROR_MAX];
+
+	if (!file->failed) {
+		snprintf(where, sizeof(where), "%.150s:%u",
+			 file->in->config->config, file->number);
+		complain(file->in, where, what, NULL);
+	}
+	file->failed = true;
+	return false;
+}
+
+static char *swap_bytes(char *text, char from, char to)
+{
+	char *p;
+
+	for (p = text; *p != '\0'; p++)
+		if (*p == from)
+			*p = to;
+	return text;
+}
+
+/* Is the line a pair or a comment that inih will read as we do? */
+static bool check_line(struct file *file, const char *line, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if ((unsigned char)line[i] < ' ' && line[i] != '\t')
+			return complain_line(file, "control character");
+	if (*line == '\0' || *line == '#' || *line == ';')
+		return true;
+	if (*line == '[')
+		return complain_line(file, "there are no sections");
+	if (line[strcspn(line, "=:")] != '=')
+		return complain_line(file, "not `name = value`");
+	return true;
+}
+
+/* inih's reader, in the manner of fgets. */
+static char *read_line(char *to, int size, void *stream)
+{
+	struct file *file = stream;
+	ssize_t got;
+	size_t len;
+	char *line;
+
+	if (file->failed)
+		return NULL;
+	got = getline(&file->line, &file->size, file->stream);
+	if (got < 0)
+		return NULL;
+	file->number++;
+	len = (size_t)got;
+	while (len > 0 &&
+	       (file->line[len - 1] == '\n' || file->line[len - 1] == '\r'))
+		file->line[--len] = '\0';
+	line = file->line + strspn(file->line, " \t");
+	len -= (size_t)(line - file->line);
+	if (!check_line(file, line, len))
+		return NULL;
+	if (*line == '#' || *line == ';')
+		*line = '\0';
+	if (strlen(line) + 2 > (size_t)size) {
+		complain_line(file, "line is too long");
+		return NULL;
+	}
+	snprintf(to, (size_t)size, "%s\n",
+		 swap_bytes(line, ';', HIDDEN_SEMICOLON));
+	return to;
+}
+
+/* inih's handler of a pair. */
+static int take_pair(void *user, const char *section, const char *name,
+		     const char *value)
+{
+	struct file *file = user;
+	const struct option *option = find_option(name, strlen(name));
+	char where[OPTS_ERROR_MAX];
+	char copy[1024];
+
+	(void)section;
+	if (file->failed)
+		return 0;
+	if (!option || option->is_local)
+		return complain_line(file, "no such option");
+	if (option->kind != LIST &&
+	    file->in->seen[option - options] == FROM_FILE)
+		return complain_line(file, "set for the second time");
+	snprintf(where, sizeof(where), "%.150s:%u: %s",
+		 file->in->config->config, file->number, name);
+	snprintf(copy, sizeof(copy), "%s", value);
+	file->in->where = where;
+	file->failed = !set_option(file->in, option,
+				   swap_bytes(copy, HIDDEN_SEMICOLON, ';'));
+	return !file->failed;
+}
+
+static bool parse_file(struct parser *in)
+{
+	const char *path = in->config->config;
+	struct file file = {.in = in};
+
+	in->origin = FROM_FILE;
+	file.stream = fopen(path, "re");
+	if (!file.stream)
+		return complain(in, path, strerror(errno), NULL);
+	ini_parse_stream(read_line, &file, take_pair, &file);
+	if (ferror(file.stream) && !file.failed) {
+		complain(in, path, "cannot be read", NULL);
+		file.failed = true;
+	}
+	free(file.line);
+	fclose(file.stream);
+	return !file.failed;
+}
+
+bool opts_parse(int argc, char *const *argv, struct config *config,
+		char error[OPTS_ERROR_MAX])
+{
+	struct parser in = {.config = config, .error = error};
+
+	memset(config, 0, sizeof(*config));
+	if (!set_defaults(&in) || !parse_arguments(&in, argc, argv, true))
+		return false;
+	if (config->help || config->version)
+		return true;
+	if (config->config && !parse_file(&in))
+		return false;
+	return parse_arguments(&in, argc, argv, false);
+}
+
+void opts_free(struct config *config)
+{
+	clear_list(&config->listen);
+	clear_list(&config->redis);
+	free(config->redis_password_file);
+	free(config->routes);
+	free(config->config);
+}
+
+void opts_print_help(void)
+{
+	size_t i;
+
+	printf("Usage: spoa-router [--OPTION [VALUE]]...\n"
+	       "Tells HAProxy over SPOE where each Host goes, by a hash in "
+	       "Redis.\n\n");
+	for (i = 0; i < ARRAY_LEN(options); i++) {
+		const struct option *option = &options[i];
+		char name[64];
+
+		snprintf(name, sizeof(name), "--%s %s", option->name,
+			 option->value ? option->value : "");
+		printf("  %-27s %s", name, option->help);
+		if (option->initial)
+			printf(" [%s]", option->initial);
+		printf("\n");
+	}
+	printf("\nTimes take the suffixes us, ms, s, m, h and d. Each option "
+	       "may stand in the file\nof --config as `name = value`; the "
+	       "command line wins.\n");
+}

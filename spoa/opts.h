@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * opts: the options, from one table, the command line and a file.
+ *
+ * Strings go in, a struct config comes out, or one line that says what is
+ * wrong and where. Names, defaults, bounds and the text of --help stand in the
+ * table and nowhere else. What an address or a URL means is not judged here.
+ */
+#ifndef SPOA_OPTS_H
+#define SPOA_OPTS_H
+
+#include "base.h"
+
+enum {
+	OPTS_LIST_MAX = 64,   /* uses of a repeatable option */
+	OPTS_ERROR_MAX = 512, /* bytes of an error line */
+};
+
+/* One use of a repeatable option. */
+struct opts_item {
+	char *text;  /* owned */
+	char *where; /* owned; "FILE:LINE" or "--name" */
+};
+
+struct opts_list {
+	struct opts_item items[OPTS_LIST_MAX];
+	size_t count;
+};
+
+/* Times in milliseconds, texts owned. */
+struct config {
+	struct opts_list listen;
+	struct opts_list redis;
+	char *redis_password_file; /* or NULL */
+	char *routes;
+	int64_t ttl_ms;
+	int64_t negative_ttl_ms;
+	int64_t stale_ms;
+	int64_t lookup_timeout_ms;
+	int64_t cache_size;
+	int64_t max_connections;
+	int64_t max_waiting;
+	int64_t reuse_port; /* 0 or 1, as those below */
+	int64_t log_level;  /* enum log_level */
+	int64_t log_format; /* enum log_format */
+	char *config;	    /* the file, or NULL */
+	int64_t check;
+	int64_t version;
+	int64_t help;
+};
+
+/* Reads defaults, then the file of --config, then the command line; a later
+ * one wins, a list replaces the earlier list. False with one line in `error`,
+ * which never holds the value of an option that may be secret. The config
+ * must be freed either way. */
+bool opts_parse(int argc, char *const *argv, struct config *config,
+		char error[OPTS_ERROR_MAX]) MUST_CHECK;
+
+void opts_free(struct config *config);
+
+/* Writes the text of --help to stdout. */
+void opts_print_help(void);
+
+#endif
