@@ -44,6 +44,42 @@ $(out)/%.o: %.c Makefile
 
 -include $(wildcard $(out)/*/*.d $(out)/*/*/*.d)
 
+# A unit test links its own room and the rooms named here, nothing else: the
+# linker proves the layers.
+unit_rooms := spop session hash host route guard cache resolver sieve \
+	redis_url opts log listener
+links_session := spop
+links_cache := hash
+links_resolver := cache guard hash host route
+unit_tests := $(unit_rooms:%=$(out)/tests/unit/test_%)
+wraps := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
+unit_libs = $(wraps) $(shell $(PKG_CONFIG) --libs cmocka) $(libs)
+
+.SECONDEXPANSION:
+$(unit_tests): $(out)/tests/unit/test_%: $(out)/tests/unit/test_%.o \
+		$(out)/tests/unit/kit.o $(out)/spoa/%.o \
+		$$(patsubst %,$(out)/spoa/%.o,$$(links_$$*))
+	@echo '  LD   $@'
+	@$(CC) $(base_ldflags) $(LDFLAGS) -o $@ $^ $(unit_libs)
+
+# What a fuzz target needs besides its own file.
+fuzz_targets := session host route sieve opts
+fuzz_session := session spop
+fuzz_host := host
+fuzz_route := route guard
+fuzz_sieve := sieve
+fuzz_opts := opts
+replays := $(fuzz_targets:%=$(out)/tests/fuzz/replay_%)
+
+$(replays): $(out)/tests/fuzz/replay_%: $(out)/tests/fuzz/fuzz_%.o \
+		$(out)/tests/fuzz/replay.o \
+		$$(patsubst %,$(out)/spoa/%.o,$$(fuzz_$$*))
+	@echo '  LD   $@'
+	@$(CC) $(base_ldflags) $(LDFLAGS) -o $@ $^ $(libs)
+
+.PHONY: unit
+unit: $(unit_tests) $(replays)
+
 # HAPROXY=/a,/b names the HAProxys to show and test; the default is any found.
 .PHONY: demo
 demo:

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kit: what the unit tests share. Include it first: it brings cmocka and what
+ * cmocka needs.
+ */
+#ifndef TESTS_UNIT_KIT_H
+#define TESTS_UNIT_KIT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "../../spoa/base.h"
+
+/* A copy of `len` bytes that ends where a page begins that cannot be touched:
+ * one byte too far traps. Valid until the next call. */
+char *kit_guarded(const void *bytes, size_t len);
+
+/* Random numbers that repeat for the same seed. The seed is the environment's
+ * SEED or the time; it is printed once. */
+uint64_t kit_random(void);
+
+/* Lets the n-th allocation from now on fail, once; 0 lets none. Counts malloc,
+ * calloc, realloc and strdup of the whole program. */
+void kit_fail_allocation(unsigned int n);
+
+/* Did the failure that was asked for happen? */
+bool kit_did_fail(void);
+
+/* Allocations since the program began. */
+uint64_t kit_allocations(void);
+
+#endif

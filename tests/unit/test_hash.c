@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hash: the reference function and what a table wants of it.
+ */
+#include "kit.h"
+
+#include "../../spoa/hash.h"
+
+/* SipHash-1-3 of the bytes 0, 1, 2, ... with the key 0, 1, ..., 15, as the
+X
+static void test_known_values(void **state)
+{
+	const struct hash_secret secret = {0x0706050403020100ULL,
+					   0x0f0e0d0c0b0a0908ULL};
+	static const struct {
+		size_t len;
+		uint64_t hash;
+	} rows[] = {
+		{0, 0xabac0158050fc4dcULL},
+		{1, 0xc9f49bf37d57ca93ULL},
+	};
+	char bytes[64];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (char)i;
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
+		char *text = kit_guarded(bytes, rows[i].len);
+
+		assert_int_equal(hash_span(&secret, (struct span){
+							    text, rows[i].len}),
+				 rows[i].hash);
+	}
+}
+
+static void test_secret_and_length_count(void **state)
+{
+	const struct hash_secret a = {1, 2}, b = {1, 3};
+	const char zeros[16] = {0};
+	size_t i;
+
+	(void)state;
+	assert_int_not_equal(hash_span(&a, span_of("app1.cloud.com")),
+			     hash_span(&b, span_of("app1.cloud.com")));
+	for (i = 0; i + 1 < sizeof(zeros); i++)
+		assert_int_not_equal(
+			hash_span(&a, (struct span){zeros, i}),
+			hash_span(&a, (struct span){zeros, i + 1}));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_known_values),
+		cmocka_unit_test(test_secret_and_length_count),
+	};
+
+	return cmocka_run_group_tests_name("hash", tests, NULL, NULL);
+}
