@@ -77,7 +77,7 @@ def find(program, hint="`tests/deps.sh build demo` installs it"):
 def environment():
     """Ours, without what would make the programs do something else than here."""
     return {name: value for name, value in os.environ.items()
-            if not name.startswith(("ROUTER_", "SPOA_", "SPOE_", "REDIS"))}
+            if not name.startswith(("ROUTER_", "SPOA_", "SPOE_", "REDIS", "HAPROXY"))}
 
 
 def first_line(*command):
@@ -225,8 +225,7 @@ class Stage:
             ROUTER_BIND_TLS=f"127.0.0.1:{self.https}",
             ROUTER_CRT=str(self.certificate),
             SPOA_ADDR=f"127.0.0.1:{agent}",
-            SPOE_CONF=str(TOP / "haproxy/spoe-router.conf"),
-            HAPROXY_SOCKET=str(self.folder / "haproxy.sock"))
+            SPOE_CONF=str(TOP / "haproxy/spoe-router.conf"))
         self.agent.start()
         self.haproxy.start()
 
