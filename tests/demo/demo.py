@@ -274,10 +274,11 @@ def stay(haproxy):
         set_routes(stage)
         cli = f"redis-cli -p {stage.redis_port}"
         print(f"""
-It runs; HAProxy is on {site} and https://127.0.0.1:{stage.https}. Try in another terminal:
+It runs; HAProxy is on {site}. Try in another terminal:
 
     curl -H 'Host: app1.cloud.com' {site}/        # worker1, app2 => worker2
     curl -H 'Host: any.shop.cloud.com' {site}/    # worker3, by *.shop.cloud.com
+    curl -k -H 'Host: app2.cloud.com' https://127.0.0.1:{stage.https}/   # TLS and HTTP/2
     curl -i -H 'Host: app3.cloud.com' {site}/     # 404, until you say:
     {cli} HSET routes app3.cloud.com {stage.worker(3)}
     {cli} HSET routes app1.cloud.com {stage.worker(2)}    # moves it, within {TTL} s
