@@ -118,7 +118,7 @@ class Listener:
     def _guard(self, link):
         try:
             self.serve(link)
-        except OSError:
+        except (OSError, ValueError):  # closed under its hands
             pass
         finally:
             if link in self.links:
@@ -153,7 +153,7 @@ class FakeRedis(Listener):
     def __init__(self, routes=None, where=("127.0.0.1", 0)):
         self.routes = dict(routes or {})
         self.commands = []  # every command: a list of words
-        self.lookups = []  # the fields of every HMGET
+        self.lookups = []  # the fields of every HMGET but a mere probe
         self.script = {}  # command -> reply in place of the honest one
         self.gate = threading.Event()  # while clear, HMGET waits for it
         self.gate.set()
@@ -182,7 +182,8 @@ class FakeRedis(Listener):
         words[0] = words[0].upper()
         self.commands.append(words)
         if words[0] == "HMGET":
-            self.lookups.append(words[2:])
+            if words[2:] != ["*"]:
+                self.lookups.append(words[2:])
             if not self.gate.is_set():
                 self.gate.wait(20)
         if words[0] not in self.script:

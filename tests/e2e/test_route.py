@@ -33,7 +33,7 @@ GOOD = {
     "[fe7f::1]:80": ("fe7f::1:80", None),
     "[feff::1]:80": ("feff::1:80", None),
     "10.0.0.1:80 weight 1": (T, None),
-    "10.0.0.1:80  weight  256": (T, None),
+    "10.0.0.1:80  weight 256   backup": (T, None),
     "10.0.0.1:80 backup": (T, None),
     "10.0.0.1:80 weight 5 backup": (T, None),
     "10.0.0.1:80 backup weight 5": (T, None),
@@ -59,7 +59,7 @@ GOOD = {
     "10.0.0.1:80; check http /": (T, None),
     "10.0.0.1:80; check http /health?x=1": (T, None),
     "10.0.0.1:80; balance first check tcp backend x": (T, "x"),
-    "10.0.0.1:80;  backend  x   balance source  check  http  /": (T, "x"),
+    "10.0.0.1:80;  backend x   balance source  check http /": (T, "x"),
     ",".join(f"10.0.0.{n}:80 weight {n}" for n in range(1, 33)): (T, None),
 }
 
@@ -84,6 +84,7 @@ SYNTAX = [
     "10.0.0.1:80 weight", "10.0.0.1:80 weight ", "10.0.0.1:80 weight x",
     "10.0.0.1:80 weight 257", "10.0.0.1:80 weight -1", "10.0.0.1:80 weight +1",
     "10.0.0.1:80 weight 1.5", "10.0.0.1:80 weight=1", "10.0.0.1:80 weight1",
+    "10.0.0.1:80 weight  1", "10.0.0.1:80;backend  x",
     "10.0.0.1:80 weight 4294967297", "10.0.0.1:80 weight 1 weight 1",
     "10.0.0.1:80 backup backup", "10.0.0.1:80 weight 1 backup weight 2",
     "10.0.0.1:80 Backup", "10.0.0.1:80 WEIGHT 1", "10.0.0.1:80 wieght 1",
@@ -196,7 +197,7 @@ PLACES = [
     ("10.0.0.1:80 wieght 5", 13),
     ("10.0.0.1:80, 10.0.0.2:80 backup Backup", 33),
     ("10.0.0.1:80; balance random", 22),
-    ("10.0.0.1:80x", 12),
+    ("10.0.0.1:80x", 10),
 ]
 
 
