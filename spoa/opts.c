@@ -185,7 +185,7 @@ static int64_t read_duration(const char *text, int64_t unit_ms)
 	if (n < 0)
 		return -1;
 	if (!strcmp(rest, "us"))
-		return (n + 999) / 1000;
+		return n / 1000 + (n % 1000 > 0);
 	for (i = 0; *rest != '\0' && i < ARRAY_LEN(units); i++) {
 		if (strcmp(rest, units[i].suffix) != 0)
 			continue;
