@@ -15,9 +15,9 @@ warnings := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wundef -Wvla -Wformat=2 -Wswitch-enum -Wnull-dereference \
 	-Wimplicit-fallthrough
 hardening := -fstack-protector-strong -fPIE $(if $(SAN),,-D_FORTIFY_SOURCE=2)
+comma    := ,
 sanitize := $(if $(SAN),-fsanitize=address$(comma)undefined \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer)
-comma    := ,
 
 base_cflags := -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -O2 -g \
 	$(warnings) $(if $(WERROR),-Werror) $(hardening) $(sanitize)
@@ -58,7 +58,7 @@ unit_libs = $(wraps) $(shell $(PKG_CONFIG) --libs cmocka) $(libs)
 .SECONDEXPANSION:
 $(unit_tests): $(out)/tests/unit/test_%: $(out)/tests/unit/test_%.o \
 		$(out)/tests/unit/kit.o $(out)/spoa/%.o \
-		$$(patsubst %,$(out)/spoa/%.o,$$(links_$$*))
+		$$(addprefix $(out)/spoa/,$$(addsuffix .o,$$(links_$$*)))
 	@echo '  LD   $@'
 	@$(CC) $(base_ldflags) $(LDFLAGS) -o $@ $^ $(unit_libs)
 
@@ -73,12 +73,36 @@ replays := $(fuzz_targets:%=$(out)/tests/fuzz/replay_%)
 
 $(replays): $(out)/tests/fuzz/replay_%: $(out)/tests/fuzz/fuzz_%.o \
 		$(out)/tests/fuzz/replay.o \
-		$$(patsubst %,$(out)/spoa/%.o,$$(fuzz_$$*))
+		$$(addprefix $(out)/spoa/,$$(addsuffix .o,$$(fuzz_$$*)))
 	@echo '  LD   $@'
 	@$(CC) $(base_ldflags) $(LDFLAGS) -o $@ $^ $(libs)
 
 .PHONY: unit
 unit: $(unit_tests) $(replays)
+
+# Fuzzes each target for a while; what is new goes to build/fuzz/corpus.
+FUZZ_SECONDS ?= 60
+fuzzers := $(fuzz_targets:%=build/fuzz/fuzz_%)
+fuzz_flags := -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -O1 -g \
+	$(warnings) -fsanitize=fuzzer$(comma)address$(comma)undefined \
+	-fno-sanitize-recover=all
+
+$(fuzzers): build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c \
+		$$(addprefix spoa/,$$(addsuffix .c,$$(fuzz_$$*))) \
+		$(wildcard spoa/*.h tests/fuzz/*.h) Makefile
+	@mkdir -p $(@D)
+	@echo '  FUZZ $@'
+	@clang $(fuzz_flags) -o $@ $(filter %.c,$^) $(libs)
+
+.PHONY: fuzz
+fuzz: $(fuzzers)
+	@for name in $(fuzz_targets); do \
+		mkdir -p build/fuzz/corpus/$$name && \
+		build/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) \
+			-artifact_prefix=build/fuzz/$$name- -print_final_stats=1 \
+			build/fuzz/corpus/$$name tests/fuzz/corpus/$$name || \
+			exit 1; \
+	done
 
 # HAPROXY=/a,/b names the HAProxys to show and test; the default is any found.
 .PHONY: demo
