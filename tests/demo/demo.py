@@ -304,22 +304,30 @@ def main(arguments):
         return 2
     haproxys = [path for path in os.environ.get("HAPROXY", "").split(",") if path]
     haproxys = haproxys or ["haproxy"]
-    if arguments:
-        return stay(haproxys[0])
-    return 0 if all([show(haproxy) for haproxy in haproxys]) else 1
+    try:
+        if arguments:
+            return stay(haproxys[0])
+        return 0 if all([show(haproxy) for haproxy in haproxys]) else 1
+    except Broken as error:
+        print(f"\ndemo: {error}", flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
+def until_a_signal():
+    try:
+        return main(sys.argv[1:])
+    except Stopped as stop:
+        signals.over = True
+        number = stop.args[0]
+        print(f"\ndemo: {signal.Signals(number).name}, all is stopped and removed",
+              flush=True)
+        return 128 + number
+    finally:
+        signals.over = True
 
 
 if __name__ == "__main__":
     signals.listen()
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except Broken as error:
-        print(f"\ndemo: {error}", flush=True)
-        sys.exit(1)
-    except Stopped as stop:
-        print(f"\ndemo: {signal.Signals(stop.args[0]).name}, all is stopped and removed",
-              flush=True)
-        sys.exit(128 + stop.args[0])
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    sys.exit(until_a_signal())

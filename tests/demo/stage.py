@@ -27,38 +27,40 @@ class Broken(Exception):
 
 
 class Stopped(BaseException):
-    """The first SIGINT, SIGTERM or SIGHUP. BaseException: only the end sees it."""
+    """SIGINT, SIGTERM or SIGHUP came. BaseException: only the end catches it."""
 
 
 class Signals:
-    """Raises Stopped once, and never inside `with signals`.
+    """Raises Stopped where a signal falls, but not inside `with signals`.
 
-    Inside stands what would leave something behind when cut in two, such as
-    the start of a process. Later signals are ignored: cleaning up is short.
+    Inside stands what would leave something behind when cut in two: to start a
+    process, to clean up. What is raised where Python drops exceptions (in a
+    destructor) would be lost, so it is raised again a moment later, until over.
     """
 
+    AGAIN = 0.2  # seconds
+
     def __init__(self):
-        self.number, self.shielded, self.raised = None, False, False
+        self.number, self.shields, self.over = None, 0, False
 
     def listen(self):
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
             signal.signal(number, self.catch)
 
     def catch(self, number, _frame):
         self.number = self.number or number
-        if not self.shielded:
-            self.tell()
+        self.tell()
 
     def tell(self):
-        if self.number and not self.raised:
-            self.raised = True
+        if self.number and not self.shields and not self.over:
+            signal.setitimer(signal.ITIMER_REAL, self.AGAIN)
             raise Stopped(self.number)
 
     def __enter__(self):
-        self.shielded = True
+        self.shields += 1
 
     def __exit__(self, *_):
-        self.shielded = False
+        self.shields -= 1
         self.tell()
 
 
@@ -152,7 +154,7 @@ class Process:
         return f"signal {-code}" if code < 0 else f"exit status {code}"
 
     def stop(self, patience=5):
-        """Asks it to end, then makes it; may be cut short and called again."""
+        """Asks it to end, then makes it."""
         if not self.child:
             return
         if self.child.poll() is None:
@@ -182,7 +184,7 @@ class Stage:
         self.haproxy_path = find(haproxy)
         self.bind = bind
         self.folder, self.processes = None, []
-        atexit.register(self.close)  # for a signal that falls just before __exit__
+        atexit.register(self.close)  # if a signal falls just before __exit__
 
     def __enter__(self):
         with signals:
@@ -281,7 +283,8 @@ class Stage:
                       f"{process.last_lines()}", flush=True)
 
     def close(self):
-        for process in reversed(self.processes):
-            process.stop()
-        if self.folder:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        with signals:
+            for process in reversed(self.processes):
+                process.stop()
+            if self.folder:
+                shutil.rmtree(self.folder, ignore_errors=True)

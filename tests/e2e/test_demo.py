@@ -25,6 +25,11 @@ DEMO = TOP / "tests/demo/demo.py"
 PR_SET_CHILD_SUBREAPER = 36
 
 
+def adopt(on):
+    """Whether processes that lose their parent become children of this one."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(on))
+
+
 def children():
     """Processes below this one that live; an orphan of the demo is one too."""
     found = set()
@@ -49,7 +54,6 @@ class Demo:
     """One run of the demo with a temporary folder of its own."""
 
     def __init__(self, folder, *arguments, **env):
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
         self.folder, self.lines, self.before = folder, [], children()
         self.process = subprocess.Popen(
             [sys.executable, str(DEMO), *arguments], text=True,
@@ -83,6 +87,7 @@ class Demo:
 @pytest.fixture
 def demo(tmp_path):
     runs = []
+    adopt(True)
 
     def start(*arguments, **env):
         runs.append(Demo(tmp_path, *arguments, **env))
@@ -94,6 +99,7 @@ def demo(tmp_path):
             run.process.kill()
             run.process.wait()
         run.process.stdout.close()
+    adopt(False)
 
 
 def script(folder, text):
@@ -103,13 +109,12 @@ def script(folder, text):
     return str(path)
 
 
-def test_all_is_as_expected(demo):
-    run = demo()
+def test_all_is_as_expected(demo, haproxy_binary):
+    run = demo(HAPROXY=haproxy_binary)
     status, said = run.end()
     assert status == 0, said
     assert "FAIL" not in said
-    proxies = len([p for p in os.environ.get("HAPROXY", "").split(",") if p]) or 1
-    assert len(re.findall(r"^\d+ as expected, 0 not", said, re.M)) == proxies
+    assert re.search(r"^\d+ as expected, 0 not", said, re.M)
     for shown in ("Host: APP1", "(*.shop", "404", "HSET", "HTTP/2 worker", "websocket",
                   "Redis stopped", "Redis back", "0 failed"):
         assert shown in said
@@ -133,7 +138,7 @@ link = socket.create_server((host, int(port)), backlog=1000)
 print("I say nothing", flush=True)
 time.sleep(60)
 """)
-    run = demo(SPOA_ROUTER=mute, HAPROXY=os.environ.get("HAPROXY", "").split(",")[0])
+    run = demo(SPOA_ROUTER=mute, HAPROXY="haproxy")
     status, said = run.end()
     assert status == 1
     assert re.search(r"FAIL +GET / Host: app1.cloud.com +worker1 +503", said), said
