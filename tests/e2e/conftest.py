@@ -100,13 +100,14 @@ def start_worker():
     yield from starter(kit.Worker)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def start_redis():
-    """start_redis(*options) -> kit.Redis, ended with the test."""
+    """start_redis(*options) -> kit.Redis, ended with the module."""
     yield from starter(kit.Redis)
 
 
 @pytest.fixture
-def redis(start_redis):
+def redis():
     """A kit.Redis of its own for each test."""
-    return start_redis()
+    with kit.Redis() as found:
+        yield found

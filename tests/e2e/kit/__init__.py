@@ -9,7 +9,7 @@ when a test fails, it shows the logs of every process that was in use.
 """
 
 from .agent import Agent
-from .client import Client, Reply, raw
+from .client import Client, Reply, WebSocket, raw
 from .haproxy import HAProxy, binaries, version
 from .process import Process, free_port
 from .redis import Redis
@@ -17,5 +17,5 @@ from .scripted import CLOSE, RESET, SILENT, ScriptedAgent, ok
 from .worker import Worker
 
 __all__ = ["Agent", "CLOSE", "Client", "HAProxy", "Process", "RESET", "Redis",
-           "Reply", "SILENT", "ScriptedAgent", "Worker", "binaries",
-           "free_port", "ok", "raw", "version"]
+           "Reply", "SILENT", "ScriptedAgent", "WebSocket", "Worker",
+           "binaries", "free_port", "ok", "raw", "version"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""An HTTP client that keeps its connection and says any Host it is told."""
+"""HTTP and websocket clients that say any Host they are told."""
 
 import http.client
 import json
@@ -67,6 +67,54 @@ class Client:
         return Reply(reply.status,
                      {name.lower(): value for name, value in reply.getheaders()},
                      reply.read())
+
+
+class WebSocket:
+    """A websocket of a browser: what it sends is masked (RFC 6455)."""
+
+    TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+
+    def __init__(self, port, host, path="/", tls=None, timeout=10):
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout)
+        if tls:
+            self.sock = tls.wrap_socket(self.sock)
+        self.sock.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
+        self.file = self.sock.makefile("rb")
+        self.status = int(self.file.readline().split()[1])
+        self.headers = {}
+        for line in iter(self.file.readline, b"\r\n"):
+            name, _, value = line.decode("latin-1").partition(":")
+            self.headers[name.lower()] = value.strip()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+        self.sock.close()
+
+    def send(self, payload, opcode=BINARY):
+        size, mask = len(payload), b"\x12\x34\x56\x78"
+        if size < 126:
+            head = bytes([0x80 | opcode, 0x80 | size])
+        else:
+            head = bytes([0x80 | opcode, 0x80 | 127]) + size.to_bytes(8, "big")
+        self.sock.sendall(head + mask + bytes(
+            byte ^ mask[i & 3] for i, byte in enumerate(payload)))
+
+    def receive(self):
+        """(opcode, payload) of the next frame, or None at the end."""
+        head = self.file.read(2)
+        if len(head) < 2:
+            return None
+        size = head[1] & 127
+        if size > 125:
+            size = int.from_bytes(self.file.read(2 if size == 126 else 8),
+                                  "big")
+        return head[0] & 15, self.file.read(size)
 
 
 def raw(port, data, host="127.0.0.1", timeout=10):

@@ -17,6 +17,7 @@ from .process import TOP, Process, accepts, free_port
 FILES = TOP / "haproxy"
 
 
+@functools.lru_cache(None)  # pytest asks whether a parameter *is* the last one
 def binaries():
     """Paths from the environment HAPROXY=/a,/b, else all that can be found."""
     named = [path for path in os.environ.get("HAPROXY", "").split(",") if path]
