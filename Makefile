@@ -10,6 +10,7 @@ PKGS     := libevent libevent_extra hiredis
 # Headers are needed to build, not to lint the Makefile: ask when building.
 PKG_CONFIG ?= pkg-config
 
+comma    := ,
 warnings := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
 	-Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wwrite-strings \
 	-Wundef -Wvla -Wformat=2 -Wswitch-enum -Wnull-dereference \
@@ -50,7 +51,7 @@ unit_rooms := spop session hash host route guard cache resolver sieve \
 	redis_url opts log listener
 links_session := spop
 links_cache := hash
-links_resolver := cache guard hash host route
+links_resolver := cache guard hash host route session spop
 unit_tests := $(unit_rooms:%=$(out)/tests/unit/test_%)
 wraps := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
 unit_libs = $(wraps) $(shell $(PKG_CONFIG) --libs cmocka) $(libs)
@@ -104,18 +105,71 @@ fuzz: $(fuzzers)
 			exit 1; \
 	done
 
+.PHONY: test
+test:
+	@tests/deps.sh build demo test
+	@$(MAKE) --no-print-directory all unit
+	@tests/run.py $(out) $(TESTS)
+
+# The quick checks of one who changes something: installs nothing.
+.PHONY: check
+check: lint unit
+	@tests/run.py $(out) --unit
+
+sources := $(wildcard spoa/*.c)
+formatted = $(wildcard spoa/*.[ch] tests/*/*.[ch])
+scripts = $(shell git ls-files '*.sh' .ci/run 2>/dev/null)
+
+.PHONY: lint
+lint:
+	@clang-format --dry-run -Werror $(formatted)
+	@tests/lint/layers.py
+	@tests/lint/sizes.py
+	@clang-tidy --quiet $(sources) -- $(all_cflags) 2>/dev/null
+	@cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
+		--enable=warning,performance,portability \
+		--suppress=missingIncludeSystem --suppress=uninitvar \
+		-D_GNU_SOURCE spoa
+	@for c in $(sources); do $(CC) $(all_cflags) -Werror -fanalyzer \
+		-Wno-analyzer-malloc-leak -c -o /dev/null $$c || exit 1; done
+	@[ -z "$(scripts)" ] || shellcheck $(scripts)
+	@echo 'lint: clean'
+
+.PHONY: format
+format:
+	clang-format -i $(formatted)
+
 # HAPROXY=/a,/b names the HAProxys to show and test; the default is any found.
 .PHONY: demo
 demo:
-	tests/deps.sh build demo
-	$(MAKE) all
-	tests/demo/demo.py
+	@tests/deps.sh build demo
+	@$(MAKE) --no-print-directory all
+	@tests/demo/demo.py
 
 .PHONY: run
 run:
-	tests/deps.sh build demo
-	$(MAKE) all
-	tests/demo/demo.py --run
+	@tests/deps.sh build demo
+	@$(MAKE) --no-print-directory all
+	@tests/demo/demo.py --run
+
+.PHONY: deps
+deps:
+	@tests/deps.sh build demo test lint
+
+.PHONY: help
+help:
+	@echo 'make         build build/spoa-router; installs nothing'
+	@echo 'make demo    install what is missing, build, show it at work'
+	@echo 'make run     the same, and stay in the foreground on port 8000'
+	@echo 'make test    install what is missing, run every test'
+	@echo 'make check   lint and unit tests; installs nothing'
+	@echo 'make lint    format, layers, sizes, clang-tidy, cppcheck, analyzer'
+	@echo 'make bench   measure; see tests/bench/README.md'
+	@echo 'make fuzz    fuzz for FUZZ_SECONDS=60 a target'
+	@echo 'make format  let clang-format rewrite the sources'
+	@echo 'make deps    install all that building and testing need'
+	@echo 'make clean   remove build/'
+	@echo 'Variables: HAPROXY=/a,/b  SAN=address  WERROR=1  CC  CFLAGS  TESTS'
 
 .PHONY: clean
 clean:

@@ -153,6 +153,8 @@ static void remove_entry(struct cache *cache, struct entry **slot)
 {
 	struct entry *entry = *slot;
 
+	if (!entry)
+		return;
 	*slot = entry->chain;
 	unlink_entry(ring_of(cache, entry->is_absent), entry);
 	free(entry);
@@ -250,6 +252,8 @@ void cache_put(struct cache *cache, struct span field, const void *value,
 	struct entry *entry = *slot;
 	int64_t life_ms;
 
+	if (!value)
+		len = 0;
 	if (field.len > CACHE_FIELD_MAX || len > UINT16_MAX)
 		return;
 	if (entry && (entry->is_absent != !value || entry->value_len != len)) {

@@ -62,7 +62,7 @@ struct conn {
 	struct event *readable;
 	struct event *writable;
 	struct event *timer; /* of the HELLO, then of lingering */
-	LIST_HEAD(, pending) pendings;
+	LIST_HEAD(pending_list, pending) pendings;
 	TAILQ_ENTRY(conn) link;
 	TAILQ_ENTRY(conn) dirty_link;
 	char peer[PEER_MAX]; /* for logs */
@@ -579,7 +579,7 @@ static void close_listeners(struct conns *conns)
 
 	for (i = 0; i < conns->listener_count; i++) {
 		struct conn_listener *listener = &conns->listeners[i];
-		struct sockaddr_storage address;
+		struct sockaddr_storage address = {0};
 		socklen_t len = sizeof(address);
 		int fd;
 

@@ -17,19 +17,17 @@ static const struct range denied_ipv4[] = {
 };
 
 static const struct range denied_ipv6[] = {
+	{{0}, 128},					    /* unspecified */
 	{{0xfe, 0x80}, 10},				    /* link-local */
 	{{0xff}, 8},					    /* multicast */
 	{{0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, 0x54}, 128}, /* metadata */
 };
 
-/* Prefixes that only wrap an IPv4 address: mapped, compatible, NAT64. */
+/* Prefixes that only wrap an IPv4 address: mapped, NAT64. */
 static const struct range wrapped_ipv4[] = {
 	{{[10] = 0xff, 0xff}, 96},
-	{{[15] = 0}, 96},
 	{{0x00, 0x64, 0xff, 0x9b}, 96},
 };
-
-static const uint8_t loopback[16] = {[15] = 1};
 
 static bool is_inside(const uint8_t *address, const struct range *range)
 {
@@ -56,8 +54,6 @@ static bool is_inside_any(const uint8_t *address, const struct range *ranges,
 
 bool guard_allows(const uint8_t *address, size_t len)
 {
-	if (len == 16 && !memcmp(address, loopback, 16))
-		return true;
 	if (len == 16 &&
 	    is_inside_any(address, wrapped_ipv4, ARRAY_LEN(wrapped_ipv4))) {
 		address += 12;

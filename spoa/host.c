@@ -82,9 +82,9 @@ static bool take_ipv6(struct span raw, struct host *host)
 	    inet_pton(AF_INET6, text, &address) != 1)
 		return false;
 	for (i = 0; i < raw.len; i++) {
-		char c = raw.p[i];
-
-		host->name[i] = c >= 'A' && c <= 'F' ? (char)(c | 0x20) : c;
+		host->name[i] = name_byte[(uint8_t)raw.p[i]];
+		if (!host->name[i])
+			host->name[i] = raw.p[i];
 	}
 	return true;
 }

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #define SECOND_MS 1000LL
-#define DAY_MS (24 * 3600 * SECOND_MS)
+#define DAY_MS (86400 * SECOND_MS)
 
 enum kind { FLAG, TEXT, LIST, NUMBER, DURATION, CHOICE };
 
@@ -91,7 +91,7 @@ struct parser {
 	struct config *config;
 	char *error;
 	enum origin origin;
-	const char *where;			/* of the value at hand */
+	char where[OPTS_ERROR_MAX]; /* where the value at hand stands */
 	unsigned char seen[ARRAY_LEN(options)]; /* the origin of each value */
 };
 
@@ -287,10 +287,7 @@ static bool set_defaults(struct parser *in)
 
 	in->origin = FROM_DEFAULT;
 	for (i = 0; i < ARRAY_LEN(options); i++) {
-		char where[40];
-
-		snprintf(where, sizeof(where), "--%s", options[i].name);
-		in->where = where;
+		snprintf(in->where, sizeof(in->where), "--%s", options[i].name);
 		if (options[i].initial &&
 		    !set_option(in, &options[i], options[i].initial))
 			return false;
@@ -306,21 +303,21 @@ static bool take_argument(struct parser *in, int argc, char *const *argv,
 	const char *name = argv[*i] + 2;
 	const struct option *option;
 	const char *value = "on";
-	char where[64];
 	size_t len;
 
-	snprintf(where, sizeof(where), "argument %d", *i);
-	in->where = where;
+	snprintf(in->where, sizeof(in->where), "argument %d", *i);
 	/* The argument itself may be a password that lost its option. */
 	if (strncmp(argv[*i], "--", 2) != 0)
-		return complain(in, where, "not an option; see --help", NULL);
+		return complain(in, in->where, "not an option; see --help",
+				NULL);
 	len = strcspn(name, "=");
-	snprintf(where, sizeof(where), "--%.*s", (int)len, name);
+	snprintf(in->where, sizeof(in->where), "--%.*s", (int)len, name);
 	option = find_option(name, len);
 	if (!option)
-		return complain(in, where, "no such option; see --help", NULL);
+		return complain(in, in->where, "no such option; see --help",
+				NULL);
 	if (option->kind == FLAG && name[len] == '=')
-		return complain(in, where, "takes no value", NULL);
+		return complain(in, in->where, "takes no value", NULL);
 	if (option->kind != FLAG) {
 		value = name[len] == '=' ? name + len + 1
 			: *i + 1 < argc	 ? argv[++*i]
@@ -437,7 +434,6 @@ static int take_pair(void *user, const char *section, const char *name,
 {
 	struct file *file = user;
 	const struct option *option = find_option(name, strlen(name));
-	char where[OPTS_ERROR_MAX];
 	char copy[1024];
 
 	(void)section;
@@ -448,10 +444,9 @@ static int take_pair(void *user, const char *section, const char *name,
 	if (option->kind != LIST &&
 	    file->in->seen[option - options] == FROM_FILE)
 		return complain_line(file, "set for the second time");
-	snprintf(where, sizeof(where), "%.150s:%u: %s",
-		 file->in->config->config, file->number, name);
+	snprintf(file->in->where, sizeof(file->in->where), "%.150s:%u: %s",
+		 file->in->config->config, file->number, option->name);
 	snprintf(copy, sizeof(copy), "%s", value);
-	file->in->where = where;
 	file->failed = !set_option(file->in, option,
 				   swap_bytes(copy, HIDDEN_SEMICOLON, ';'));
 	return !file->failed;

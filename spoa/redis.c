@@ -132,7 +132,7 @@ static bool send_command(struct redis *redis, int argc, const char **argv,
 			 const size_t *lens)
 {
 	char *command;
-	int len = redisFormatCommandArgv(&command, argc, argv, lens);
+	long long len = redisFormatCommandArgv(&command, argc, argv, lens);
 	int sent;
 
 	if (len < 0)

@@ -305,13 +305,13 @@ static struct flight *start_flight(struct resolver *resolver,
 static void refresh(struct resolver *resolver, const struct host *host,
 		    const struct walk *walk)
 {
-	uint16_t all = (uint16_t)((2U << walk->winner) - 1);
+	uint16_t used = walk->absent;
 
 	if (*find_flight(resolver, host))
 		return;
-	if (!walk->is_present)
-		all = walk->absent;
-	if (start_flight(resolver, host, walk, all))
+	if (walk->is_present)
+		used |= (uint16_t)(1U << walk->winner);
+	if (start_flight(resolver, host, walk, used))
 		resolver->counters.refreshes++;
 }
 

@@ -175,42 +175,60 @@ void session_end(struct session *s, enum spop_code code, const char *message)
 	s->complaint = message;
 }
 
-/* What a HELLO said. A key that did not come is NULL-typed. */
-struct hello {
-	struct spop_value versions;
-	struct spop_value frame_size;
-	struct spop_value capabilities;
-	struct spop_value engine_id;
-	struct spop_value health_check;
+/* The keys of a HELLO that mean something to us. */
+enum hello_key { VERSIONS, FRAME_SIZE, CAPABILITIES, ENGINE_ID, HEALTH_CHECK };
+
+static const struct {
+	const char *name;
+	enum spop_type first, last; /* the types that it may have */
+} hello_keys[] = {
+	[VERSIONS] = {"supported-versions", SPOP_STRING, SPOP_STRING},
+	[FRAME_SIZE] = {"max-frame-size", SPOP_INT32, SPOP_UINT64},
+	[CAPABILITIES] = {"capabilities", SPOP_STRING, SPOP_STRING},
+	[ENGINE_ID] = {"engine-id", SPOP_STRING, SPOP_STRING},
+	[HEALTH_CHECK] = {"healthcheck", SPOP_BOOL, SPOP_BOOL},
 };
 
-/* Reads the keys; of a repeated one the first counts. */
-static void get_hello(struct spop_reader *r, struct hello *hello)
-{
-	*hello = (struct hello){0};
-	while (!r->failed && r->p < r->end) {
-		struct span key = spop_get_string(r);
-		struct spop_value value, *slot = NULL;
+struct hello {
+	struct spop_value values[ARRAY_LEN(hello_keys)];
+	bool has[ARRAY_LEN(hello_keys)];
+};
 
-		spop_get_value(r, &value);
-		if (span_is(key, "supported-versions"))
-			slot = &hello->versions;
-		else if (span_is(key, "max-frame-size"))
-			slot = &hello->frame_size;
-		else if (span_is(key, "capabilities"))
-			slot = &hello->capabilities;
-		else if (span_is(key, "engine-id"))
-			slot = &hello->engine_id;
-		else if (span_is(key, "healthcheck"))
-			slot = &hello->health_check;
-		if (slot && slot->type == SPOP_NULL)
-			*slot = value;
+/* Keeps the value of a key we know; false when it has the wrong type. Of a
+ * repeated key the first counts. */
+static bool keep_key(struct hello *hello, struct span name,
+		     const struct spop_value *value)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(hello_keys); i++) {
+		if (!span_is(name, hello_keys[i].name))
+			continue;
+		if (value->type < hello_keys[i].first ||
+		    value->type > hello_keys[i].last)
+			return false;
+		if (!hello->has[i])
+			hello->values[i] = *value;
+		hello->has[i] = true;
 	}
+	return true;
 }
 
-static bool is_integer(const struct spop_value *value)
+/* Reads all keys; false when they cannot be read or one is of a wrong type. */
+static bool get_hello(struct spop_reader *r, struct hello *hello)
 {
-	return value->type >= SPOP_INT32 && value->type <= SPOP_UINT64;
+	bool fits = true;
+
+	*hello = (struct hello){0};
+	while (!r->failed && r->p < r->end) {
+		struct span name = spop_get_string(r);
+		struct spop_value value;
+
+		spop_get_value(r, &value);
+		if (!r->failed)
+			fits = keep_key(hello, name, &value) && fits;
+	}
+	return fits && !r->failed;
 }
 
 /* Is 2.0 in a list like "1.0, 2.0"? */
@@ -240,44 +258,36 @@ static bool offers_version(struct span list)
 static enum spop_code judge_hello(const struct hello *hello,
 				  const char **complaint)
 {
-	*complaint = "invalid frame received";
-	if ((hello->versions.type != SPOP_NULL &&
-	     hello->versions.type != SPOP_STRING) ||
-	    (hello->frame_size.type != SPOP_NULL &&
-	     !is_integer(&hello->frame_size)) ||
-	    (hello->capabilities.type != SPOP_NULL &&
-	     hello->capabilities.type != SPOP_STRING))
-		return SPOP_INVALID;
 	*complaint = "supported-versions not found";
-	if (hello->versions.type == SPOP_NULL)
+	if (!hello->has[VERSIONS])
 		return SPOP_NO_VERSION;
 	*complaint = "max-frame-size not found";
-	if (hello->frame_size.type == SPOP_NULL)
+	if (!hello->has[FRAME_SIZE])
 		return SPOP_NO_FRAME_SIZE;
 	*complaint = "capabilities not found";
-	if (hello->capabilities.type == SPOP_NULL)
+	if (!hello->has[CAPABILITIES])
 		return SPOP_NO_CAPABILITIES;
 	*complaint = "version 2.0 is not offered";
-	if (!offers_version(hello->versions.bytes))
+	if (!offers_version(hello->values[VERSIONS].bytes))
 		return SPOP_BAD_VERSION;
 	*complaint = "max-frame-size is below 256";
-	if (hello->frame_size.integer < SESSION_FRAME_MIN)
+	if (hello->values[FRAME_SIZE].integer < SESSION_FRAME_MIN)
 		return SPOP_BAD_FRAME_SIZE;
 	*complaint = NULL;
 	return SPOP_NORMAL;
 }
 
 /* Keeps the engine-id for logs, without what a terminal might obey. */
-static void keep_engine_id(struct session *s, const struct spop_value *value)
+static void keep_engine_id(struct session *s, struct span id)
 {
 	size_t i;
 
-	if (value->type != SPOP_STRING)
-		return;
-	for (i = 0; i < value->bytes.len && i < SESSION_ENGINE_MAX; i++) {
-		char c = value->bytes.p[i];
+	for (i = 0; i < id.len && i < SESSION_ENGINE_MAX; i++) {
+		char c = id.p[i];
 
-		s->engine_id[i] = c > ' ' && c <= '~' ? c : '?';
+		if (c <= ' ' || c > '~')
+			c = '?';
+		s->engine_id[i] = c;
 	}
 	s->engine_id[i] = '\0';
 }
@@ -305,8 +315,7 @@ static void take_hello(struct session *s, struct spop_frame *frame)
 	enum spop_code code;
 	uint64_t size;
 
-	get_hello(&frame->payload, &hello);
-	if (s->state != SESSION_NEW || frame->payload.failed ||
+	if (!get_hello(&frame->payload, &hello) || s->state != SESSION_NEW ||
 	    frame->stream_id != 0 || frame->frame_id != 0) {
 		session_end(s, SPOP_INVALID, "invalid frame received");
 		return;
@@ -316,12 +325,11 @@ static void take_hello(struct session *s, struct spop_frame *frame)
 		session_end(s, code, complaint);
 		return;
 	}
-	s->health_check = hello.health_check.type == SPOP_BOOL &&
-			  hello.health_check.integer;
-	keep_engine_id(s, &hello.engine_id);
+	s->health_check = hello.values[HEALTH_CHECK].integer;
+	keep_engine_id(s, hello.values[ENGINE_ID].bytes);
 	size = s->health_check ? SESSION_CHECK_MAX : SESSION_FRAME_MAX;
-	if (size > hello.frame_size.integer)
-		size = hello.frame_size.integer;
+	if (size > hello.values[FRAME_SIZE].integer)
+		size = hello.values[FRAME_SIZE].integer;
 	s->frame_max = (uint32_t)size;
 	s->state = s->health_check ? SESSION_OVER : SESSION_OPEN;
 	put_hello(s, s->frame_max);

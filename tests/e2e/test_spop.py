@@ -270,7 +270,7 @@ def test_notify(peer, name):
 @pytest.mark.parametrize("host, names", [
     ("a.example", ["status", "ip", "port", "source", "route"]),
     ("v6.example", ["status", "ip", "port", "source", "route"]),
-    ("api.example", ["status", "ip", "port", "source", "route", "backend"]),
+    ("api.example", ["status", "ip", "port", "source", "backend", "route"]),
     ("none.example", ["status", "source"]),
     ("b..d", ["status", "source"]),
     ("bad.example", ["status", "source", "route"])])

@@ -6,8 +6,8 @@
 
 #include "../../spoa/hash.h"
 
-/* SipHash-1-3 of the bytes 0, 1, 2, ... with the key 0, 1, ..., 15, as the
-X
+/* SipHash-1-3 of the bytes 0, 1, 2, ... with the key 0, 1, ..., 15: the first
+ * vectors that other implementations test with. */
 static void test_known_values(void **state)
 {
 	const struct hash_secret secret = {0x0706050403020100ULL,
@@ -28,9 +28,9 @@ static void test_known_values(void **state)
 	for (i = 0; i < ARRAY_LEN(rows); i++) {
 		char *text = kit_guarded(bytes, rows[i].len);
 
-		assert_int_equal(hash_span(&secret, (struct span){
-							    text, rows[i].len}),
-				 rows[i].hash);
+		assert_int_equal(
+			hash_span(&secret, (struct span){text, rows[i].len}),
+			rows[i].hash);
 	}
 }
 

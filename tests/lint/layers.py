@@ -1,0 +1,59 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Checks that includes go strictly down: the table is the picture of
+spoa/README.md. A room may include what it names here, and nothing else."""
+
+import pathlib
+import re
+import sys
+
+BASE = {"base"}
+ROOMS = {
+    "base": set(),
+    "log": BASE,
+    # L1: pure
+    "hash": BASE,
+    "spop": BASE,
+    "session": BASE | {"spop"},
+    "host": BASE,
+    "route": BASE,
+    "guard": BASE,
+    "cache": BASE | {"hash"},
+    "sieve": BASE,
+    "redis_url": BASE,
+    "opts": BASE,
+    # L2: the joint
+    "store": BASE,
+    "resolver": BASE | {"cache", "guard", "hash", "host", "route", "session",
+                        "store"},
+    # L3: input and output
+    "loop": BASE,
+    "listener": BASE,
+    "bad_routes": BASE | {"hash", "route", "log"},
+    "redis": BASE | {"loop", "redis_url", "store", "sieve", "log"},
+    "redis_store": BASE | {"hash", "loop", "redis_url", "store", "redis",
+                           "log"},
+    "conn": BASE | {"listener", "loop", "resolver", "log"},
+    # L4: the program
+    "main": None,
+}
+
+
+def main():
+    wrong = []
+    for path in sorted(pathlib.Path("spoa").glob("*.[ch]")):
+        room = path.stem
+        if room not in ROOMS:
+            wrong.append(f"{path}: a room that {sys.argv[0]} does not know")
+            continue
+        allowed = ROOMS[room]
+        for name in re.findall(r'#include "(\w+)\.h"', path.read_text()):
+            if allowed is not None and name not in allowed | {room}:
+                wrong.append(f"{path}: includes {name}.h, which is not below")
+    print("\n".join(wrong) or f"layers: {len(ROOMS)} rooms, all includes go "
+          "down")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Runs everything that `make test` promises and adds it up.
+
+    tests/run.py OUT [PYTEST-ARGUMENT]...
+
+OUT is the folder of a build, such as build/release. First its unit tests, then
+the kept inputs of the fuzzers, then the end-to-end tests. The last line is
+`N passed, N failed`, with `, N skipped` when some were; the exit status is 0
+only when nothing failed and something ran."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+TESTS = pathlib.Path(__file__).parent
+
+
+def run_unit(binary):
+    """(passed, failed) of one cmocka binary."""
+    done = subprocess.run([binary], stdout=subprocess.PIPE, text=True,
+                          env=os.environ | {"CMOCKA_MESSAGE_OUTPUT": "TAP"})
+    passed = len(re.findall(r"^ok ", done.stdout, re.M))
+    failed = len(re.findall(r"^not ok ", done.stdout, re.M))
+    if failed or done.returncode or not passed:
+        print(done.stdout)
+        failed = failed or 1
+    return passed, failed
+
+
+def run_replay(binary):
+    """(passed, failed): one test a fuzzer, whose corpus is replayed."""
+    name = binary.name.removeprefix("replay_")
+    corpus = TESTS / "fuzz" / "corpus" / name
+    done = subprocess.run([binary, corpus], stdout=subprocess.PIPE, text=True)
+    ran = re.search(r"([1-9]\d*) inputs", done.stdout)
+    print(f"corpus {name}: {done.stdout.strip()}")
+    return (1, 0) if ran and done.returncode == 0 else (0, 1)
+
+
+def run_e2e(arguments):
+    """(passed, failed, skipped) of pytest."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q",
+               str(TESTS / "e2e"), *arguments]
+    lines = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+        for line in run.stdout:
+            print(line, end="", flush=True)
+            lines.append(line)
+    last = next((line for line in reversed(lines) if " in " in line), "")
+    count = {word: int(number) for number, word in
+             re.findall(r"(\d+) (passed|failed|error|skipped)", last)}
+    failed = count.get("failed", 0) + count.get("error", 0)
+    if run.returncode != 0 and not failed:
+        failed = 1
+    return count.get("passed", 0), failed, count.get("skipped", 0)
+
+
+def main():
+    out = pathlib.Path(sys.argv[1]).resolve()
+    passed = failed = 0
+    for binary in sorted((out / "tests/unit").glob("test_*")):
+        if binary.suffix:
+            continue
+        ok, bad = run_unit(binary)
+        print(f"{binary.name}: {ok} passed, {bad} failed", flush=True)
+        passed, failed = passed + ok, failed + bad
+    for binary in sorted((out / "tests/fuzz").glob("replay_*")):
+        if binary.suffix:
+            continue
+        ok, bad = run_replay(binary)
+        passed, failed = passed + ok, failed + bad
+    skipped = 0
+    if "--unit" not in sys.argv:
+        ok, bad, skipped = run_e2e(sys.argv[2:])
+        passed, failed = passed + ok, failed + bad
+    print(f"{passed} passed, {failed} failed"
+          + (f", {skipped} skipped" if skipped else ""))
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,648 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * resolver: scenarios with a clock and a store of the test's own. A row says
+ * when something happens, what, and what is expected of it.
+ */
+#include "kit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../../spoa/resolver.h"
+
+enum {
+	TTL = 10000,
+	NEGATIVE = 1000,
+	STALE = 60000,
+	TIMEOUT = 50,
+	WAITING_MAX = 100,
+	WAITERS = 4000,
+	RECORD = 4096
+};
+
+/* The store of the test: a few fields, lookups that are answered on demand. */
+static struct {
+	struct store face;
+	struct lookup_queue open;
+	bool is_away;	     /* refuses to be asked */
+	size_t asked;	     /* lookups that were taken */
+	char fields[RECORD]; /* of the last one, with blanks between */
+	struct {
+		char field[300];
+		char value[300];
+	} hash[32];
+	size_t count;
+} store;
+
+static struct {
+	struct cache *cache;
+	struct resolver *resolver;
+	struct waiter waiters[WAITERS];
+	char answers[WAITERS][RECORD]; /* what each waiter got, or "" */
+	size_t asked;
+	unsigned int doubles; /* answers to one that had one */
+	char bad[RECORD];     /* the last bad route that was reported */
+} test;
+
+static bool take_lookup(struct store *face, struct lookup *lookup,
+			int64_t now_ms)
+{
+	size_t i;
+
+	(void)face;
+	(void)now_ms;
+	if (store.is_away)
+		return false;
+	store.asked++;
+	store.fields[0] = '\0';
+	for (i = 0; i < lookup->count; i++)
+		snprintf(store.fields + strlen(store.fields),
+			 sizeof(store.fields) - strlen(store.fields), "%s%.*s",
+			 i ? " " : "", (int)lookup->fields[i].len,
+			 lookup->fields[i].p);
+	TAILQ_INSERT_TAIL(&store.open, lookup, link);
+	return true;
+}
+
+static bool is_up(struct store *face, int64_t now_ms)
+{
+	(void)face;
+	(void)now_ms;
+	return !store.is_away;
+}
+
+static void set_field(const char *field, const char *value)
+{
+	size_t i;
+
+	for (i = 0; i < store.count; i++)
+		if (!strcmp(store.hash[i].field, field))
+			break;
+	if (i == store.count)
+		store.count++;
+	assert_true(store.count <= ARRAY_LEN(store.hash));
+	snprintf(store.hash[i].field, sizeof(store.hash[i].field), "%s", field);
+	snprintf(store.hash[i].value, sizeof(store.hash[i].value), "%s",
+		 value ? value : "");
+}
+
+static struct store_value get_field(struct span field)
+{
+	struct store_value value = {.kind = STORE_NONE};
+	size_t i;
+
+	for (i = 0; i < store.count; i++) {
+		if (!span_is(field, store.hash[i].field) ||
+		    store.hash[i].value[0] == '\0')
+			continue;
+		value.kind = STORE_VALUE;
+		value.text = span_of(store.hash[i].value);
+		if (!strcmp(store.hash[i].value, "TOO LARGE"))
+			value.kind = STORE_TOO_LARGE;
+	}
+	return value;
+}
+
+/* Answers one lookup with what the hash holds now. */
+static void reply(struct lookup *lookup, int64_t now_ms)
+{
+	struct store_value values[STORE_FIELDS_MAX];
+	size_t i;
+
+	TAILQ_REMOVE(&store.open, lookup, link);
+	for (i = 0; i < lookup->count; i++)
+		values[i] = get_field(lookup->fields[i]);
+	lookup->done(lookup, STORE_ANSWERED, values, now_ms);
+}
+
+static void reply_all(int64_t now_ms)
+{
+	while (!TAILQ_EMPTY(&store.open))
+		reply(TAILQ_FIRST(&store.open), now_ms);
+}
+
+static void fail_all(int64_t now_ms)
+{
+	struct lookup *lookup;
+
+	while ((lookup = TAILQ_FIRST(&store.open)) != NULL) {
+		TAILQ_REMOVE(&store.open, lookup, link);
+		lookup->done(lookup, STORE_FAILED, NULL, now_ms);
+	}
+}
+
+/* "ok cache 10.0.0.1:80 route=app.test" */
+static void describe(const struct answer *answer, char *text)
+{
+	char target[80] = "";
+	const uint8_t *ip = answer->address;
+
+	if (answer->status == ANSWER_OK && answer->address_len == 4)
+		snprintf(target, sizeof(target), " %u.%u.%u.%u:%u", ip[0],
+			 ip[1], ip[2], ip[3], answer->port);
+	else if (answer->status == ANSWER_OK)
+		snprintf(target, sizeof(target), " [..%02x%02x]:%u", ip[14],
+			 ip[15], answer->port);
+	snprintf(text, RECORD, "%s %s%s%s%.*s%s%.*s",
+		 answer_status_name(answer->status),
+		 answer_source_name(answer->source), target,
+		 answer->route.len ? " route=" : "", (int)answer->route.len,
+		 answer->route.len ? answer->route.p : "",
+		 answer->backend.len ? " backend=" : "",
+		 (int)answer->backend.len,
+		 answer->backend.len ? answer->backend.p : "");
+}
+
+static void keep_answer(void *context, struct waiter *waiter,
+			const struct answer *answer)
+{
+	size_t i = (size_t)(waiter - test.waiters);
+
+	(void)context;
+	if (test.answers[i][0] != '\0')
+		test.doubles++;
+	describe(answer, test.answers[i]);
+}
+
+static void keep_bad_route(void *context, struct span host, struct span field,
+			   struct span text, enum route_error error,
+			   unsigned int column)
+{
+	(void)context;
+	snprintf(test.bad, sizeof(test.bad), "%.*s %.*s '%.*s' %s at %u",
+		 (int)host.len, host.p, (int)field.len, field.p, (int)text.len,
+		 text.len ? text.p : "", route_error_text(error), column);
+}
+
+static void open_resolver(const struct cache_options *lives)
+{
+	const struct hash_secret secret = {kit_random(), kit_random()};
+	const struct resolver_options options = {
+		.lookup_timeout_ms = TIMEOUT,
+		.waiting_max = WAITING_MAX,
+		.answered = keep_answer,
+		.bad_route = keep_bad_route,
+	};
+
+	memset(&store, 0, sizeof(store));
+	memset(&test, 0, sizeof(test));
+	store.face = (struct store){.ask = take_lookup, .is_up = is_up};
+	TAILQ_INIT(&store.open);
+	test.cache = cache_new(lives, &secret);
+	assert_non_null(test.cache);
+	test.resolver =
+		resolver_new(&options, &secret, test.cache, &store.face);
+	assert_non_null(test.resolver);
+}
+
+static int set_up(void **state)
+{
+	const struct cache_options lives = {.values_max = 1000,
+					    .ttl_ms = TTL,
+					    .negative_ms = NEGATIVE,
+					    .stale_ms = STALE};
+
+	(void)state;
+	open_resolver(&lives);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	fail_all(0);
+	assert_int_equal(test.doubles, 0);
+	assert_int_equal(resolver_count(test.resolver)->waiting, 0);
+	assert_int_equal(resolver_count(test.resolver)->flights, 0);
+	resolver_free(test.resolver);
+	cache_free(test.cache);
+	return 0;
+}
+
+/* Asks; the answer is in test.answers of the number returned, now or later. */
+static size_t ask(const char *host, int64_t now_ms)
+{
+	size_t i = test.asked++;
+	struct answer answer;
+
+	assert_true(i < WAITERS);
+	if (resolver_ask(test.resolver, span_of(host), now_ms, &test.waiters[i],
+			 &answer) == RESOLVER_DONE)
+		describe(&answer, test.answers[i]);
+	return i;
+}
+
+/* Asks, lets the store reply, and compares. */
+static void expect(const char *host, int64_t now_ms, const char *answer)
+{
+	size_t i = ask(host, now_ms);
+
+	reply_all(now_ms);
+	assert_string_equal(test.answers[i], answer);
+}
+
+static void test_hit_and_miss(void **state)
+{
+	(void)state;
+	set_field("app.test", "10.0.0.1:80");
+	expect("APP.test.:8080", 1, "ok redis 10.0.0.1:80 route=app.test");
+	assert_string_equal(store.fields, "app.test *.test *");
+	expect("app.test", 2, "ok cache 10.0.0.1:80 route=app.test");
+	expect("no.test", 3, "not_found redis");
+	expect("no.test", 4, "not_found cache");
+	/* *.test and * are known to be absent: only the host was asked. */
+	assert_string_equal(store.fields, "no.test");
+	expect("a b", 5, "bad_host none");
+	expect("*.test", 6, "bad_host none");
+	expect("", 7, "bad_host none");
+	assert_int_equal(store.asked, 2);
+}
+
+static void test_order_of_match(void **state)
+{
+	(void)state;
+	set_field("*.a.b", "10.0.0.1:80");
+	set_field("*.b", "10.0.0.2:80");
+	set_field("*", "10.0.0.3:80");
+	set_field("x.a.b", "[::2]:80");
+	expect("x.a.b", 1, "ok redis [..0002]:80 route=x.a.b");
+	expect("y.a.b", 2, "ok redis 10.0.0.1:80 route=*.a.b");
+	expect("z.y.a.b", 3, "ok redis 10.0.0.1:80 route=*.a.b");
+	expect("a.b", 4, "ok redis 10.0.0.2:80 route=*.b");
+	expect("b", 5, "ok redis 10.0.0.3:80 route=*");
+	expect("10.1.2.3", 6, "ok redis 10.0.0.3:80 route=*");
+	expect("[::1]:80", 7, "ok redis 10.0.0.3:80 route=*");
+	expect("y.a.b", 8, "ok cache 10.0.0.1:80 route=*.a.b");
+}
+
+static void test_candidates_are_bounded(void **state)
+{
+	char host[254] = "";
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 127; i++)
+		strcat(host, i ? ".a" : "a");
+	expect(host, 1, "not_found redis");
+	assert_int_equal(TAILQ_EMPTY(&store.open), 1);
+	for (i = 0; store.fields[0] != '\0'; i++)
+		memmove(store.fields,
+			store.fields + strcspn(store.fields, " ") +
+				(strchr(store.fields, ' ') != NULL),
+			strlen(store.fields) + 1 -
+				(strcspn(store.fields, " ") +
+				 (strchr(store.fields, ' ') != NULL)));
+	assert_int_equal(i, 10);
+}
+
+static void test_bad_values_do_not_fall_through(void **state)
+{
+	(void)state;
+	set_field("a.test", "10.0.0.1:80 wieght 5");
+	set_field("b.test", "169.254.169.254:80");
+	set_field("c.test", "TOO LARGE");
+	set_field("d.test", "10.0.0.1:80 weight 0");
+	set_field("*.test", "10.0.0.9:80");
+	expect("a.test", 1, "bad_route redis route=a.test");
+	assert_string_equal(test.bad, "a.test a.test '10.0.0.1:80 wieght 5' "
+				      "unknown word at 13");
+	expect("a.test", 2, "bad_route cache route=a.test");
+	expect("b.test", 3, "bad_route redis route=b.test");
+	expect("c.test", 4, "bad_route redis route=c.test");
+	expect("d.test", 5, "down redis route=d.test");
+	expect("e.test", 6, "ok redis 10.0.0.9:80 route=*.test");
+}
+
+static void test_backend_and_first_target(void **state)
+{
+	(void)state;
+	set_field("a.test", "10.0.0.1:80 backup, 10.0.0.2:80 weight 0, "
+			    "10.0.0.3:80; backend slow");
+	expect("a.test", 1, "ok redis 10.0.0.3:80 route=a.test backend=slow");
+	expect("a.test", 2, "ok cache 10.0.0.3:80 route=a.test backend=slow");
+}
+
+static void test_one_flight_per_host(void **state)
+{
+	size_t i;
+
+	(void)state;
+	set_field("app.test", "10.0.0.1:80");
+	for (i = 0; i < WAITING_MAX; i++)
+		assert_int_equal(ask("app.test", 1), i);
+	assert_int_equal(store.asked, 1);
+	assert_string_equal(test.answers[0], "");
+	/* Beyond the bound the answer comes at once. */
+	i = ask("app.test", 1);
+	assert_string_equal(test.answers[i], "unavailable none");
+	reply_all(2);
+	for (i = 0; i < WAITING_MAX; i++)
+		assert_string_equal(test.answers[i],
+				    "ok redis 10.0.0.1:80 route=app.test");
+	assert_int_equal(resolver_count(test.resolver)->refused, 1);
+}
+
+static void test_timeout_and_late_reply(void **state)
+{
+	size_t i;
+
+	(void)state;
+	set_field("app.test", "10.0.0.1:80");
+	i = ask("app.test", 100);
+	assert_int_equal(resolver_expire(test.resolver, 100), 100 + TIMEOUT);
+	assert_int_equal(resolver_expire(test.resolver, 149), 100 + TIMEOUT);
+	assert_string_equal(test.answers[i], "");
+	assert_int_equal(resolver_expire(test.resolver, 150), -1);
+	assert_string_equal(test.answers[i], "unavailable none");
+	reply_all(400);
+	expect("app.test", 401, "ok cache 10.0.0.1:80 route=app.test");
+	assert_int_equal(store.asked, 1);
+}
+
+static void test_refresh_ahead(void **state)
+{
+	(void)state;
+	set_field("app.test", "10.0.0.1:80");
+	expect("app.test", 0, "ok redis 10.0.0.1:80 route=app.test");
+	/* Not due before 80 % of the shortest life: 9 of 10 s. */
+	ask("app.test", 7100);
+	assert_int_equal(store.asked, 1);
+	set_field("app.test", "10.0.0.2:80");
+	/* Due for sure at 80 % of the longest; nobody waits for it. */
+	expect("app.test", 8100, "ok cache 10.0.0.1:80 route=app.test");
+	assert_int_equal(store.asked, 2);
+	expect("app.test", 8101, "ok cache 10.0.0.2:80 route=app.test");
+	assert_int_equal(resolver_count(test.resolver)->refreshes, 1);
+	expect("app.test", 15000, "ok cache 10.0.0.2:80 route=app.test");
+	assert_int_equal(store.asked, 2);
+}
+
+static void test_refresh_has_one_flight(void **state)
+{
+	(void)state;
+	set_field("app.test", "10.0.0.1:80");
+	expect("app.test", 0, "ok redis 10.0.0.1:80 route=app.test");
+	ask("app.test", 8500);
+	ask("app.test", 8501);
+	ask("app.test", 8502);
+	assert_int_equal(store.asked, 2);
+	reply_all(8503);
+}
+
+static void test_stale_while_the_store_is_away(void **state)
+{
+	size_t i;
+
+	(void)state;
+	set_field("app.test", "10.0.0.1:80");
+	set_field("*.wild", "10.0.0.2:80");
+	expect("app.test", 0, "ok redis 10.0.0.1:80 route=app.test");
+	expect("x.wild", 0, "ok redis 10.0.0.2:80 route=*.wild");
+	expect("no.test", 0, "not_found redis");
+	store.is_away = true;
+	expect("app.test", 5000, "ok cache 10.0.0.1:80 route=app.test");
+	expect("app.test", TTL, "ok stale 10.0.0.1:80 route=app.test");
+	/* It was routed by the wildcard, its absence was known. */
+	expect("x.wild", TTL, "ok stale 10.0.0.2:80 route=*.wild");
+	/* That y.wild has no route of its own was never known. */
+	expect("y.wild", TTL, "unavailable none");
+	/* A not_found does not outlive its life. */
+	expect("no.test", NEGATIVE, "unavailable none");
+	expect("app.test", TTL + STALE - 1 - TTL / 10,
+	       "ok stale 10.0.0.1:80 route=app.test");
+	expect("app.test", TTL + STALE, "unavailable none");
+	store.is_away = false;
+	/* Asked, but the connection is lost meanwhile. */
+	i = ask("app.test", TTL + STALE + 1);
+	fail_all(TTL + STALE + 2);
+	assert_string_equal(test.answers[i], "unavailable none");
+	expect("app.test", TTL + STALE + 3,
+	       "ok redis 10.0.0.1:80 route=app.test");
+}
+
+static void test_stale_when_too_slow(void **state)
+{
+	size_t i;
+
+	(void)state;
+	set_field("app.test", "10.0.0.1:80");
+	expect("app.test", 0, "ok redis 10.0.0.1:80 route=app.test");
+	i = ask("app.test", TTL);
+	assert_string_equal(test.answers[i], "");
+	resolver_expire(test.resolver, TTL + TIMEOUT);
+	assert_string_equal(test.answers[i],
+			    "ok stale 10.0.0.1:80 route=app.test");
+	/* While it is known to be slow nobody waits again. */
+	store.is_away = true;
+	i = ask("app.test", TTL + TIMEOUT + 1);
+	assert_string_equal(test.answers[i],
+			    "ok stale 10.0.0.1:80 route=app.test");
+	reply_all(TTL + 500);
+}
+
+static void test_removed_and_added_routes(void **state)
+{
+	(void)state;
+	set_field("app.test", "10.0.0.1:80");
+	expect("app.test", 0, "ok redis 10.0.0.1:80 route=app.test");
+	set_field("app.test", NULL);
+	expect("app.test", TTL, "not_found redis");
+	set_field("app.test", "10.0.0.2:80");
+	expect("app.test", TTL + 1, "not_found cache");
+	expect("app.test", TTL + NEGATIVE,
+	       "ok redis 10.0.0.2:80 route=app.test");
+}
+
+static void test_lives_of_zero(void **state)
+{
+	const struct cache_options lives = {.values_max = 100};
+
+	(void)state;
+	tear_down(state);
+	open_resolver(&lives);
+	set_field("app.test", "10.0.0.1:80");
+	set_field("*.wild", "10.0.0.2:80");
+	expect("app.test", 1, "ok redis 10.0.0.1:80 route=app.test");
+	expect("app.test", 1, "ok redis 10.0.0.1:80 route=app.test");
+	expect("x.wild", 1, "ok redis 10.0.0.2:80 route=*.wild");
+	expect("no.test", 1, "not_found redis");
+	expect("no.test", 1, "not_found redis");
+	assert_int_equal(store.asked, 5);
+	store.is_away = true;
+	expect("app.test", 2, "unavailable none");
+}
+
+/* What a flight relied on is evicted before the reply: it asks for all. */
+static void test_evicted_under_a_flight(void **state)
+{
+	const struct cache_options lives = {.values_max = 1,
+					    .ttl_ms = TTL,
+					    .negative_ms = NEGATIVE,
+					    .stale_ms = STALE};
+	size_t i;
+
+	(void)state;
+	tear_down(state);
+	open_resolver(&lives);
+	set_field("*.test", "10.0.0.1:80");
+	set_field("other.org", "10.0.0.9:80");
+	expect("a.test", 0, "ok redis 10.0.0.1:80 route=*.test");
+	i = ask("b.test", 1);
+	assert_string_equal(store.fields, "b.test");
+	ask("other.org", 2);
+	reply(TAILQ_LAST(&store.open, lookup_queue), 3);
+	reply(TAILQ_FIRST(&store.open), 4);
+	assert_string_equal(test.answers[i], "");
+	assert_string_equal(store.fields, "b.test *.test *");
+	reply_all(5);
+	assert_string_equal(test.answers[i],
+			    "ok redis 10.0.0.1:80 route=*.test");
+}
+
+static void test_cancel(void **state)
+{
+	size_t kept, gone;
+
+	(void)state;
+	set_field("app.test", "10.0.0.1:80");
+	gone = ask("app.test", 1);
+	kept = ask("app.test", 1);
+	resolver_cancel(test.resolver, &test.waiters[gone]);
+	reply_all(2);
+	assert_string_equal(test.answers[gone], "");
+	assert_string_equal(test.answers[kept],
+			    "ok redis 10.0.0.1:80 route=app.test");
+	gone = ask("no.test", 3);
+	resolver_cancel(test.resolver, &test.waiters[gone]);
+	reply_all(4);
+	assert_string_equal(test.answers[gone], "");
+	expect("no.test", 5, "not_found cache");
+}
+
+/* The n-th allocation fails: the request is answered all the same. */
+static void test_no_memory(void **state)
+{
+	unsigned int n;
+	bool did_fail = true;
+
+	(void)state;
+	set_field("app.test", "10.0.0.1:80");
+	for (n = 1; did_fail; n++) {
+		char host[32];
+		size_t i;
+
+		snprintf(host, sizeof(host), "h%u.test", n);
+		set_field("*.test", n % 2 ? "10.0.0.1:80" : "10.0.0.2:80");
+		kit_fail_allocation(n);
+		i = ask(host, n * 2 * TTL);
+		reply_all(n * 2 * TTL);
+		did_fail = kit_did_fail();
+		kit_fail_allocation(0);
+		assert_string_not_equal(test.answers[i], "");
+		assert_string_not_equal(test.answers[i], "not_found redis");
+	}
+	assert_true(n > 3);
+}
+
+/* A cached answer allocates nothing. */
+static void test_hits_do_not_allocate(void **state)
+{
+	struct answer answer;
+	uint64_t before;
+	size_t i;
+
+	(void)state;
+	set_field("app.test", "10.0.0.1:80");
+	set_field("*.wild", "10.0.0.1:80");
+	expect("app.test", 0, "ok redis 10.0.0.1:80 route=app.test");
+	expect("x.wild", 0, "ok redis 10.0.0.1:80 route=*.wild");
+	expect("no.test", 0, "not_found redis");
+	before = kit_allocations();
+	for (i = 0; i < 1000; i++) {
+		const char *hosts[] = {"app.test", "x.wild", "no.test"};
+
+		assert_int_equal(resolver_ask(test.resolver,
+					      span_of(hosts[i % 3]), 1,
+					      &test.waiters[0], &answer),
+				 RESOLVER_DONE);
+	}
+	assert_true(kit_allocations() == before);
+}
+
+/* Any order of questions, replies, losses, changes, timeouts and cancels: each
+ * request gets one answer, which the store gave for that host at some time
+ * within the lives, and a host never has two flights. */
+static void test_any_order(void **state)
+{
+	static const char *const hosts[] = {"a.test", "b.test", "x.wild",
+					    "y.wild", "no.org"};
+	int64_t now_ms = 0;
+	size_t i;
+
+	(void)state;
+	set_field("*.wild", "10.0.0.200:80");
+	for (i = 0; i < WAITERS - 10; i++) {
+		const char *host = hosts[kit_random() % ARRAY_LEN(hosts)];
+		char value[32];
+		size_t number;
+
+		now_ms += (int64_t)(kit_random() % 40);
+		snprintf(value, sizeof(value), "10.0.0.%u:80",
+			 (unsigned int)(kit_random() % 100));
+		switch (kit_random() % 8) {
+		case 0:
+			set_field(kit_random() % 2 ? "a.test" : "b.test",
+				  kit_random() % 4 ? value : NULL);
+			break;
+		case 1:
+			fail_all(now_ms);
+			break;
+		case 2:
+			reply_all(now_ms);
+			break;
+		case 3:
+			store.is_away = kit_random() % 4 == 0;
+			break;
+		default:
+			break;
+		}
+		resolver_expire(test.resolver, now_ms);
+		number = ask(host, now_ms);
+		if (kit_random() % 50 == 0) {
+			resolver_cancel(test.resolver, &test.waiters[number]);
+			snprintf(test.answers[number], RECORD, "cancelled");
+		}
+		assert_true(resolver_count(test.resolver)->flights <=
+			    ARRAY_LEN(hosts));
+	}
+	resolver_expire(test.resolver, now_ms + TIMEOUT);
+	for (i = 0; i < test.asked; i++)
+		assert_string_not_equal(test.answers[i], "");
+}
+
+int main(void)
+{
+#define SCENARIO(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		SCENARIO(test_hit_and_miss),
+		SCENARIO(test_order_of_match),
+		SCENARIO(test_candidates_are_bounded),
+		SCENARIO(test_bad_values_do_not_fall_through),
+		SCENARIO(test_backend_and_first_target),
+		SCENARIO(test_one_flight_per_host),
+		SCENARIO(test_timeout_and_late_reply),
+		SCENARIO(test_refresh_ahead),
+		SCENARIO(test_refresh_has_one_flight),
+		SCENARIO(test_stale_while_the_store_is_away),
+		SCENARIO(test_stale_when_too_slow),
+		SCENARIO(test_removed_and_added_routes),
+		SCENARIO(test_lives_of_zero),
+		SCENARIO(test_evicted_under_a_flight),
+		SCENARIO(test_cancel),
+		SCENARIO(test_no_memory),
+		SCENARIO(test_hits_do_not_allocate),
+		SCENARIO(test_any_order),
+	};
+
+	return cmocka_run_group_tests_name("resolver", tests, NULL, NULL);
+}
