@@ -8,12 +8,11 @@
 
 enum { PERIOD_MS = 60 * 1000 };
 
-void bad_routes_warn(struct bad_routes *self, int64_t now_ms, struct span host,
-		     struct span field, struct span text,
-		     enum route_error error, unsigned int column)
+void bad_routes_warn(struct bad_routes *self, int64_t now_ms,
+		     const struct bad_route *bad)
 {
-	uint64_t value = hash_span(&self->secret, field) * 31 +
-			 hash_span(&self->secret, text) + error;
+	uint64_t value = hash_span(&self->secret, bad->field) * 31 +
+			 hash_span(&self->secret, bad->text) + bad->size;
 	size_t slot = value % BAD_ROUTES_SLOTS;
 
 	if (self->slots[slot].value == value &&
@@ -21,8 +20,9 @@ void bad_routes_warn(struct bad_routes *self, int64_t now_ms, struct span host,
 		return;
 	self->slots[slot].value = value;
 	self->slots[slot].next_ms = now_ms + PERIOD_MS;
-	log_warn("route cannot be used", log_span("host", host),
-		 log_span("field", field), log_span("value", text),
-		 log_number("column", column),
-		 log_text("error", route_error_text(error)));
+	log_warn("route cannot be used", log_span("host", bad->host),
+		 log_span("field", bad->field), log_span("value", bad->text),
+		 log_number("size", (int64_t)bad->size),
+		 log_number("column", bad->column),
+		 log_text("error", route_error_text(bad->error)));
 }

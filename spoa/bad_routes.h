@@ -10,7 +10,7 @@
 #define SPOA_BAD_ROUTES_H
 
 #include "hash.h"
-#include "route.h"
+#include "resolver.h"
 
 enum { BAD_ROUTES_SLOTS = 1024 };
 
@@ -22,9 +22,8 @@ struct bad_routes {
 	} slots[BAD_ROUTES_SLOTS];
 };
 
-/* Warns that `text` of `field`, read for `host`, has `error` at `column`. */
-void bad_routes_warn(struct bad_routes *self, int64_t now_ms, struct span host,
-		     struct span field, struct span text,
-		     enum route_error error, unsigned int column);
+/* Warns of `bad`, unless it did within the last minute. */
+void bad_routes_warn(struct bad_routes *self, int64_t now_ms,
+		     const struct bad_route *bad);
 
 #endif

@@ -27,13 +27,16 @@ static const char *parse_mode(const char *text, int *mode)
 static const char *parse_unix_option(char *option,
 				     struct listener_address *address)
 {
+	const struct group *group;
+
 	if (!strncmp(option, "mode=", 5))
 		return parse_mode(option + 5, &address->mode);
 	if (strncmp(option, "group=", 6) != 0)
 		return "after the path only mode= and group= may follow";
-	if (option[6] == '\0' || strlen(option + 6) >= sizeof(address->group))
-		return "group must be a name";
-	snprintf(address->group, sizeof(address->group), "%s", option + 6);
+	group = getgrnam(option + 6);
+	if (!group)
+		return "no such group";
+	address->group = group->gr_gid;
 	return NULL;
 }
 
@@ -69,6 +72,7 @@ bool listener_parse(const char *text, struct listener_address *address,
 
 	memset(address, 0, sizeof(*address));
 	address->mode = LISTENER_MODE;
+	address->group = (gid_t)-1;
 	if (!strncmp(text, "unix:", 5)) {
 		*problem = parse_unix(text + 5, address);
 		return !*problem;
@@ -111,18 +115,10 @@ static bool is_abandoned(const struct listener_address *address)
 static const char *set_file(const struct listener_address *address)
 {
 	const char *path = address->address.unix_path.sun_path;
-	const struct group *group = NULL;
 
-	if (address->group[0] != '\0') {
-		errno = 0;
-		group = getgrnam(address->group);
-		if (!group) {
-			errno = errno ? errno : ENOENT;
-			return "group";
-		}
-		if (chown(path, (uid_t)-1, group->gr_gid) != 0)
-			return "chown";
-	}
+	if (address->group != (gid_t)-1 &&
+	    chown(path, (uid_t)-1, address->group) != 0)
+		return "chown";
 	if (chmod(path, (mode_t)address->mode) != 0)
 		return "chmod";
 	return NULL;

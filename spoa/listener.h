@@ -25,8 +25,8 @@ struct listener_address {
 		struct sockaddr_storage storage;
 	} address;
 	socklen_t len;
-	int mode;	/* of a Unix socket's file */
-	char group[64]; /* of a Unix socket's file, or empty */
+	int mode;    /* of a Unix socket's file */
+	gid_t group; /* of a Unix socket's file, or -1 */
 };
 
 /* Reads `text`; on failure `*problem` says what is wrong. */

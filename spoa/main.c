@@ -51,23 +51,23 @@ static bool complain(struct app *app, const char *where, const char *what)
 /* The first line of the file, or the environment. */
 static bool read_password(struct app *app, char *password, size_t size)
 {
-	const char *path = app->config.redis_password_file;
+	const struct opts_item *file = &app->config.redis_password_file;
 	const char *variable = getenv("REDIS_PASSWORD");
 	FILE *stream;
 	bool got;
 
-	if (!path) {
+	if (!file->text) {
 		snprintf(password, size, "%s", variable ? variable : "");
 		return true;
 	}
-	stream = fopen(path, "re");
+	stream = fopen(file->text, "re");
 	if (!stream)
-		return complain(app, path, strerror(errno));
+		return complain(app, file->where, strerror(errno));
 	got = fgets(password, (int)size, stream) != NULL;
 	fclose(stream);
 	password[strcspn(password, "\r\n")] = '\0';
 	if (!got || password[0] == '\0')
-		return complain(app, path, "holds no password");
+		return complain(app, file->where, "holds no password");
 	return true;
 }
 
@@ -123,8 +123,9 @@ static bool open_listeners(struct app *app)
 			listener_close(fd, &app->addresses[i]);
 			return complain(app, where, "out of memory");
 		}
-		log_info("listening", log_text("address", list->items[i].text));
 	}
+	for (i = 0; i < list->count; i++)
+		log_info("listening", log_text("address", list->items[i].text));
 	return true;
 }
 
@@ -143,14 +144,11 @@ static void raise_file_limit(const struct app *app)
 			 log_number("wanted", (int64_t)wanted));
 }
 
-static void warn_bad_route(void *context, struct span host, struct span field,
-			   struct span text, enum route_error error,
-			   unsigned int column)
+static void warn_bad_route(void *context, const struct bad_route *bad)
 {
 	struct app *app = context;
 
-	bad_routes_warn(&app->bad_routes, loop_now(&app->loop), host, field,
-			text, error, column);
+	bad_routes_warn(&app->bad_routes, loop_now(&app->loop), bad);
 }
 
 static void answered(void *context, struct waiter *waiter,
@@ -213,7 +211,7 @@ static bool open_rooms(struct app *app)
 		.loop = &app->loop,
 		.urls = app->urls,
 		.url_count = config->redis.count,
-		.key = config->routes,
+		.key = config->routes.text,
 		.value_max = ROUTE_TEXT_MAX,
 		.lookup_timeout_ms = config->lookup_timeout_ms};
 	const struct resolver_options resolver = {

@@ -108,48 +108,41 @@ static void *place(const struct parser *in, const struct option *option)
 	return (char *)in->config + option->offset;
 }
 
-static bool set_text(struct parser *in, const struct option *option,
+static void clear_item(struct opts_item *item)
+{
+	free(item->text);
+	free(item->where);
+	*item = (struct opts_item){0};
+}
+
+/* Puts the value in place of what the item holds. */
+static bool set_item(struct parser *in, struct opts_item *item,
 		     const char *value)
 {
-	char **text = place(in, option);
-	char *copy = strdup(value);
-
-	if (!copy)
+	clear_item(item);
+	item->text = strdup(value);
+	item->where = strdup(in->where);
+	if (!item->text || !item->where)
 		return complain(in, in->where, "out of memory", NULL);
-	free(*text);
-	*text = copy;
 	return true;
 }
 
 static void clear_list(struct opts_list *list)
 {
-	size_t i;
-
-	for (i = 0; i < list->count; i++) {
-		free(list->items[i].text);
-		free(list->items[i].where);
-	}
-	list->count = 0;
+	while (list->count > 0)
+		clear_item(&list->items[--list->count]);
 }
 
-static bool add_text(struct parser *in, const struct option *option,
+static bool add_item(struct parser *in, const struct option *option,
 		     const char *value)
 {
 	struct opts_list *list = place(in, option);
-	struct opts_item *item = &list->items[list->count];
 
-	if (in->seen[option - options] < in->origin) {
+	if (in->seen[option - options] < in->origin)
 		clear_list(list);
-		item = &list->items[0];
-	}
 	if (list->count == OPTS_LIST_MAX)
 		return complain(in, in->where, "used more than 64 times", NULL);
-	item->text = strdup(value);
-	item->where = strdup(in->where);
-	list->count++;
-	if (!item->text || !item->where)
-		return complain(in, in->where, "out of memory", NULL);
-	return true;
+	return set_item(in, &list->items[list->count++], value);
 }
 
 /* A number without sign, blanks or fraction; -1 when it is none or too large.
@@ -252,10 +245,10 @@ static bool set_option(struct parser *in, const struct option *option,
 		return complain(in, in->where, "needs a value", NULL);
 	switch (option->kind) {
 	case TEXT:
-		done = set_text(in, option, value);
+		done = set_item(in, place(in, option), value);
 		break;
 	case LIST:
-		done = add_text(in, option, value);
+		done = add_item(in, option, value);
 		break;
 	case NUMBER:
 	case DURATION:
@@ -361,7 +354,7 @@ static bool complain_line(struct file *file, const char *what)
 
 	if (!file->failed) {
 		snprintf(where, sizeof(where), "%.150s:%u",
-			 file->in->config->config, file->number);
+			 file->in->config->config.text, file->number);
 		complain(file->in, where, what, NULL);
 	}
 	file->failed = true;
@@ -441,12 +434,15 @@ static int take_pair(void *user, const char *section, const char *name,
 		return 0;
 	if (!option || option->is_local)
 		return complain_line(file, "no such option");
-	if (option->kind != LIST &&
-	    file->in->seen[option - options] == FROM_FILE)
-		return complain_line(file, "set for the second time");
 	snprintf(file->in->where, sizeof(file->in->where), "%.150s:%u: %s",
-		 file->in->config->config, file->number, option->name);
+		 file->in->config->config.text, file->number, option->name);
 	snprintf(copy, sizeof(copy), "%s", value);
+	if (option->kind != LIST &&
+	    file->in->seen[option - options] == FROM_FILE) {
+		file->failed = true;
+		return complain(file->in, file->in->where,
+				"set for the second time", NULL);
+	}
 	file->failed = !set_option(file->in, option,
 				   swap_bytes(copy, HIDDEN_SEMICOLON, ';'));
 	return !file->failed;
@@ -454,7 +450,7 @@ static int take_pair(void *user, const char *section, const char *name,
 
 static bool parse_file(struct parser *in)
 {
-	const char *path = in->config->config;
+	const char *path = in->config->config.text;
 	struct file file = {.in = in};
 
 	in->origin = FROM_FILE;
@@ -481,7 +477,7 @@ bool opts_parse(int argc, char *const *argv, struct config *config,
 		return false;
 	if (config->help || config->version)
 		return true;
-	if (config->config && !parse_file(&in))
+	if (config->config.text && !parse_file(&in))
 		return false;
 	return parse_arguments(&in, argc, argv, false);
 }
@@ -490,9 +486,9 @@ void opts_free(struct config *config)
 {
 	clear_list(&config->listen);
 	clear_list(&config->redis);
-	free(config->redis_password_file);
-	free(config->routes);
-	free(config->config);
+	clear_item(&config->redis_password_file);
+	clear_item(&config->routes);
+	clear_item(&config->config);
 }
 
 void opts_print_help(void)

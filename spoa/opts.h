@@ -16,7 +16,7 @@ enum {
 	OPTS_ERROR_MAX = 512, /* bytes of an error line */
 };
 
-/* One use of a repeatable option. */
+/* A text and where it was given. */
 struct opts_item {
 	char *text;  /* owned */
 	char *where; /* owned; "FILE:LINE" or "--name" */
@@ -31,8 +31,8 @@ struct opts_list {
 struct config {
 	struct opts_list listen;
 	struct opts_list redis;
-	char *redis_password_file; /* or NULL */
-	char *routes;
+	struct opts_item redis_password_file; /* text may be NULL */
+	struct opts_item routes;
 	int64_t ttl_ms;
 	int64_t negative_ttl_ms;
 	int64_t stale_ms;
@@ -40,10 +40,10 @@ struct config {
 	int64_t cache_size;
 	int64_t max_connections;
 	int64_t max_waiting;
-	int64_t reuse_port; /* 0 or 1, as those below */
-	int64_t log_level;  /* enum log_level */
-	int64_t log_format; /* enum log_format */
-	char *config;	    /* the file, or NULL */
+	int64_t reuse_port;	 /* 0 or 1, as those below */
+	int64_t log_level;	 /* enum log_level */
+	int64_t log_format;	 /* enum log_format */
+	struct opts_item config; /* the file; text may be NULL */
 	int64_t check;
 	int64_t version;
 	int64_t help;

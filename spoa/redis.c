@@ -87,7 +87,7 @@ bool redis_is_ready(const struct redis *redis)
 
 int64_t redis_ready_for(const struct redis *redis, int64_t now_ms)
 {
-	return redis->ready_ms ? now_ms - redis->ready_ms : 0;
+	return redis->ready_ms ? now_ms - redis->ready_ms : -1;
 }
 
 /* For how long has a question been open without a word from the server? */
@@ -309,9 +309,12 @@ static bool read_value(const redisReply *reply, struct store_value *value)
 	value->text = reply_text(reply);
 	if (reply->type == REDIS_REPLY_STRING)
 		return true;
+	if (reply->type != REDIS_REPLY_ERROR ||
+	    !reply_starts(reply, SIEVE_TOO_LARGE))
+		return false;
 	value->kind = STORE_TOO_LARGE;
-	return reply->type == REDIS_REPLY_ERROR &&
-	       reply_starts(reply, SIEVE_TOO_LARGE);
+	value->size = strtoull(reply->str + strlen(SIEVE_TOO_LARGE), NULL, 10);
+	return true;
 }
 
 static void take_answer(struct redis *redis, const redisReply *reply)

@@ -43,7 +43,7 @@ void redis_free(struct redis *redis);
 
 bool redis_is_ready(const struct redis *redis);
 
-/* How long it has been ready, in ms; 0 when it never was. */
+/* How long it has been ready, in ms; -1 when it never was. */
 int64_t redis_ready_for(const struct redis *redis, int64_t now_ms);
 
 /* Has the server, with a question open, said nothing for longer than the

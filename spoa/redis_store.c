@@ -170,8 +170,8 @@ static void warn_failed(struct redis_store *self, const char *name,
 static void on_lost(void *context, struct redis *redis, const char *why)
 {
 	struct redis_store *self = context;
-	bool was_ready = redis_ready_for(redis, now(self)) > 0;
-	bool was_stable = redis_ready_for(redis, now(self)) >= STABLE_MS;
+	int64_t ready_for = redis_ready_for(redis, now(self));
+	bool was_stable = ready_for >= STABLE_MS;
 
 	if (redis == self->better) {
 		redis_free(redis);
@@ -180,7 +180,7 @@ static void on_lost(void *context, struct redis *redis, const char *why)
 		return;
 	}
 	self->redis = NULL;
-	if (was_ready) {
+	if (ready_for >= 0) {
 		log_warn("redis lost",
 			 log_text("server", current_url(self)->name),
 			 log_text("error", why));

@@ -392,8 +392,11 @@ static void keep_value(struct flight *flight, struct span field,
 	struct resolver *resolver = flight->resolver;
 	const struct resolver_options *options = &resolver->options;
 	struct route *route = &resolver->room.route;
-	enum route_error error;
-	unsigned int column = 1;
+	struct bad_route bad = {.host = host_span(&flight->host),
+				.field = field,
+				.text = value->text,
+				.size = value->text.len,
+				.column = 1};
 
 	if (value->kind == STORE_NONE) {
 		cache_put(resolver->cache, field, NULL, 0, flight->asked_ms);
@@ -401,14 +404,14 @@ static void keep_value(struct flight *flight, struct span field,
 	}
 	if (value->kind == STORE_TOO_LARGE) {
 		*route = (struct route){.error = ROUTE_TOO_LONG};
-		error = ROUTE_TOO_LONG;
+		bad.size = value->size;
+		bad.error = ROUTE_TOO_LONG;
 	} else {
-		error = route_parse(value->text, guard_allows, &resolver->room,
-				    &column);
+		bad.error = route_parse(value->text, guard_allows,
+					&resolver->room, &bad.column);
 	}
-	if (error != ROUTE_GOOD)
-		options->bad_route(options->context, host_span(&flight->host),
-				   field, route_text(route), error, column);
+	if (bad.error != ROUTE_GOOD)
+		options->bad_route(options->context, &bad);
 	cache_put(resolver->cache, field, route, route_size(route),
 		  flight->asked_ms);
 }

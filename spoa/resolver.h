@@ -28,6 +28,16 @@ struct waiter {
 	TAILQ_ENTRY(waiter) in_queue;
 };
 
+/* A value that cannot be used; all of it lives during the call. */
+struct bad_route {
+	struct span host;    /* of the request that it was read for */
+	struct span field;   /* that holds it */
+	struct span text;    /* empty when it was too long to be kept */
+	uint64_t size;	     /* bytes of the value */
+	unsigned int column; /* where it went wrong, from 1 */
+	enum route_error error;
+};
+
 struct resolver_options {
 	int64_t lookup_timeout_ms; /* after this a request stops waiting */
 	size_t waiting_max;	   /* requests that may wait at a time */
@@ -36,9 +46,7 @@ struct resolver_options {
 	void (*answered)(void *context, struct waiter *waiter,
 			 const struct answer *answer);
 	/* Called when a value that cannot be used was read. */
-	void (*bad_route)(void *context, struct span host, struct span field,
-			  struct span text, enum route_error error,
-			  unsigned int column);
+	void (*bad_route)(void *context, const struct bad_route *bad);
 	void *context;
 };
 

@@ -29,6 +29,7 @@ enum store_kind {
 struct store_value {
 	enum store_kind kind;
 	struct span text; /* of STORE_VALUE; lives during the call of `done` */
+	uint64_t size;	  /* of STORE_TOO_LARGE, bytes */
 };
 
 /* One question: some fields, to be answered together. */

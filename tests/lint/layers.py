@@ -29,7 +29,7 @@ ROOMS = {
     # L3: input and output
     "loop": BASE,
     "listener": BASE,
-    "bad_routes": BASE | {"hash", "route", "log"},
+    "bad_routes": BASE | {"hash", "resolver", "log"},
     "redis": BASE | {"loop", "redis_url", "store", "sieve", "log"},
     "redis_store": BASE | {"hash", "loop", "redis_url", "store", "redis",
                            "log"},

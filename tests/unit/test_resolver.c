@@ -164,14 +164,14 @@ static void keep_answer(void *context, struct waiter *waiter,
 	describe(answer, test.answers[i]);
 }
 
-static void keep_bad_route(void *context, struct span host, struct span field,
-			   struct span text, enum route_error error,
-			   unsigned int column)
+static void keep_bad_route(void *context, const struct bad_route *bad)
 {
 	(void)context;
 	snprintf(test.bad, sizeof(test.bad), "%.*s %.*s '%.*s' %s at %u",
-		 (int)host.len, host.p, (int)field.len, field.p, (int)text.len,
-		 text.len ? text.p : "", route_error_text(error), column);
+		 (int)bad->host.len, bad->host.p, (int)bad->field.len,
+		 bad->field.p, (int)bad->text.len,
+		 bad->text.len ? bad->text.p : "", route_error_text(bad->error),
+		 bad->column);
 }
 
 static void open_resolver(const struct cache_options *lives)
