@@ -44,8 +44,11 @@ class Signals:
         self.number, self.shields, self.over = None, 0, False
 
     def listen(self):
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
             signal.signal(number, self.catch)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup sets it
+            signal.signal(signal.SIGHUP, self.catch)
+        sys.unraisablehook = self.dropped
 
     def catch(self, number, _frame):
         self.number = self.number or number
@@ -55,6 +58,11 @@ class Signals:
         if self.number and not self.shields and not self.over:
             signal.setitimer(signal.ITIMER_REAL, self.AGAIN)
             raise Stopped(self.number)
+
+    @staticmethod
+    def dropped(what):
+        if what.exc_type is not Stopped:
+            sys.__unraisablehook__(what)
 
     def __enter__(self):
         self.shields += 1
