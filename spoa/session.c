@@ -12,8 +12,9 @@ enum {
 	OUTPUT_FIRST = 4096,	 /* the first size of an output buffer */
 	OUTPUT_KEPT = 64 * 1024, /* larger ones are freed when empty */
 	MESSAGE_MAX = 128,	 /* of a DISCONNECT; HAProxy takes 255 */
-	SET_VAR = 1,		 /* SPOE.txt 3.4: the action */
-	SCOPE_TXN = 2,		 /* and its scope */
+	GOODBYE_MAX = SPOP_HEADER_MAX + MESSAGE_MAX,
+	SET_VAR = 1,   /* SPOE.txt 3.4: the action */
+	SCOPE_TXN = 2, /* and its scope */
 };
 
 static const char *const status_names[] = {
@@ -162,7 +163,7 @@ void session_end(struct session *s, enum spop_code code, const char *message)
 
 	if (s->state == SESSION_OVER)
 		return;
-	w = open_output(s, SPOP_HEADER_MAX + MESSAGE_MAX);
+	w = open_output(s, GOODBYE_MAX);
 	if (w.failed)
 		return;
 	begin = spop_begin_frame(&w, SPOP_AGENT_DISCONNECT, 0, 0);
@@ -419,13 +420,14 @@ static bool take_frame(struct session *s, struct spop_frame *frame,
 	return false;
 }
 
-/* Would one more answer pass the bound, once all that is asked is answered? */
+/* Would one more answer pass the bound, once all that is asked is answered?
+ * A goodbye must always find room. */
 static bool is_full(const struct session *s)
 {
 	size_t waiting = s->out_len - s->out_sent;
 
 	return waiting + (s->unanswered + (size_t)1) * SESSION_ACK_MAX >
-	       SESSION_OUTPUT_MAX;
+	       SESSION_OUTPUT_MAX - GOODBYE_MAX;
 }
 
 enum session_event session_next(struct session *s, struct question *q)
