@@ -63,8 +63,9 @@ class HAProxy(Process):
     """
 
     def __init__(self, binary, agent, tls=False, before="", after="",
-                 master=False, config=None, env=None, options=(), wait=True):
-        super().__init__("haproxy")
+                 master=False, config=None, env=None, options=(), where=None,
+                 wait=True):
+        super().__init__("haproxy", where)
         self.binary, self.master, self.options = binary, master, options
         self.said_path = self.folder / "said"
         self.socket = str(self.folder / "api.sock")
@@ -91,7 +92,7 @@ class HAProxy(Process):
     def command(self):
         files = [word for path in self.files for word in ("-f", path)]
         how = ["-W", "-S", self.master_socket] if self.master else []
-        return [self.binary, "-db", *how, *files, *self.options]
+        return [self.binary, *(how or ["-db"]), *files, *self.options]
 
     def start(self, wait=True):
         with open(self.log_path, "ab") as log, \
@@ -104,8 +105,10 @@ class HAProxy(Process):
         return self
 
     def is_ready(self):
-        return accepts(self.where) and (
-            not self.tls_port or accepts(("127.0.0.1", self.tls_port)))
+        places = [self.where, self.env["HAPROXY_SOCKET"]]
+        if self.tls_port:
+            places.append(("127.0.0.1", self.tls_port))
+        return all(map(accepts, filter(None, places)))
 
     def said(self):
         return self.said_path.read_text(errors="backslashreplace")
@@ -148,6 +151,7 @@ class HAProxy(Process):
             sock.settimeout(5)
             sock.connect(path or self.socket)
             sock.sendall(command.encode() + b"\n")
+            sock.shutdown(socket.SHUT_WR)  # the master waits for it
             return b"".join(iter(lambda: sock.recv(1 << 16), b"")).decode()
 
     def stat(self, proxy, server, field):
@@ -179,16 +183,15 @@ class HAProxy(Process):
 
     def reload(self):
         """Returns when the new worker serves; the old one may still live."""
-        before, _ = self.workers()
+        def workers():
+            try:
+                return self.workers()[0]
+            except OSError:  # the master is between two lives
+                return []
+        before = until(workers, "the master")
         self.process.send_signal(signal.SIGUSR2)
 
-        def reloaded():
-            try:
-                now, _ = self.workers()
-            except OSError:
-                return False
-            return now and now != before
-        until(reloaded, "the reload", 20)
+        until(lambda: workers() not in ([], before), "the reload", 20)
 
 
 class Line:
