@@ -37,6 +37,9 @@ class Load:
         return self
 
     def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
         self.ended.set()
         for thread in self.threads:
             thread.join()

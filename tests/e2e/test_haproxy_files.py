@@ -211,7 +211,7 @@ def test_takeover_by_a_new_process(haproxy_binary, agent):
                     where=old.where) as new:
                 until(lambda: " host=" in new.log(), "the new one to serve")
                 load.more(200)
-                load.ended.set()
+                load.stop()
                 assert new.ask(HOST).worker == "app1"
         assert load.seen == {200: load.total}
         until(lambda: not old.running, "the old one to end")
