@@ -36,7 +36,7 @@ static bool cut_port(struct span *raw)
 {
 	const char *from = raw->p, *end = raw->p + raw->len, *colon, *p;
 
-	if (raw->len > 0 && raw->p[0] == '[') {
+	if (raw->p[0] == '[') {
 		from = memchr(raw->p, ']', raw->len);
 		if (!from)
 			return false;
@@ -91,7 +91,7 @@ static bool take_ipv6(struct span raw, struct host *host)
 
 bool host_normalise(struct span raw, struct host *host)
 {
-	if (!cut_port(&raw))
+	if (raw.len == 0 || !cut_port(&raw))
 		return false;
 	if (raw.len > 0 && raw.p[raw.len - 1] == '.')
 		raw.len--;

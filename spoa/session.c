@@ -45,7 +45,8 @@ const char *answer_source_name(enum answer_source source)
 
 void session_init(struct session *s)
 {
-	*s = (struct session){.frame_max = SESSION_HELLO_MAX};
+	*s = (struct session){.in = (const uint8_t *)"",
+			      .frame_max = SESSION_HELLO_MAX};
 }
 
 void session_fini(struct session *s)
