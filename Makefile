@@ -20,8 +20,14 @@ comma    := ,
 sanitize := $(if $(SAN),-fsanitize=address$(comma)undefined \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer)
 
+# The released binary is optimised across rooms; tests link the plain code of
+# the same objects, so that allocations can be made to fail.
+gcc := $(shell $(CC) --version 2>/dev/null | grep -c 'Free Software')
+lto := $(if $(SAN),,$(if $(filter 1,$(gcc)),-flto=auto -ffat-lto-objects))
+no_lto := $(if $(lto),-fno-lto)
+
 base_cflags := -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -O2 -g \
-	$(warnings) $(if $(WERROR),-Werror) $(hardening) $(sanitize)
+	$(warnings) $(if $(WERROR),-Werror) $(hardening) $(sanitize) $(lto)
 base_ldflags := -pie -Wl,-z,relro,-z,now $(sanitize)
 all_cflags = $(base_cflags) $(shell $(PKG_CONFIG) --cflags $(PKGS)) \
 	$(CPPFLAGS) $(CFLAGS)
@@ -36,7 +42,7 @@ all: $(binary)
 
 $(binary): $(objects)
 	@echo '  LD   $@'
-	@$(CC) $(base_ldflags) $(LDFLAGS) -o $@ $^ $(libs)
+	@$(CC) $(base_ldflags) $(lto) -O2 $(LDFLAGS) -o $@ $^ $(libs)
 
 $(out)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -61,7 +67,7 @@ $(unit_tests): $(out)/tests/unit/test_%: $(out)/tests/unit/test_%.o \
 		$(out)/tests/unit/kit.o $(out)/spoa/%.o \
 		$$(addprefix $(out)/spoa/,$$(addsuffix .o,$$(links_$$*)))
 	@echo '  LD   $@'
-	@$(CC) $(base_ldflags) $(LDFLAGS) -o $@ $^ $(unit_libs)
+	@$(CC) $(base_ldflags) $(no_lto) $(LDFLAGS) -o $@ $^ $(unit_libs)
 
 # What a fuzz target needs besides its own file.
 fuzz_targets := session host route sieve opts
@@ -76,7 +82,7 @@ $(replays): $(out)/tests/fuzz/replay_%: $(out)/tests/fuzz/fuzz_%.o \
 		$(out)/tests/fuzz/replay.o \
 		$$(addprefix $(out)/spoa/,$$(addsuffix .o,$$(fuzz_$$*)))
 	@echo '  LD   $@'
-	@$(CC) $(base_ldflags) $(LDFLAGS) -o $@ $^ $(libs)
+	@$(CC) $(base_ldflags) $(no_lto) $(LDFLAGS) -o $@ $^ $(libs)
 
 .PHONY: unit
 unit: $(unit_tests) $(replays)
@@ -151,6 +157,17 @@ run:
 	@tests/deps.sh build demo
 	@$(MAKE) --no-print-directory all
 	@tests/demo/demo.py --run
+
+# Figures, not tests: see tests/bench/README.md.
+bench_programs := $(out)/tests/bench/floor $(out)/tests/bench/load
+
+$(bench_programs): %: %.o
+	@echo '  LD   $@'
+	@$(CC) $(base_ldflags) $(no_lto) $(LDFLAGS) -o $@ $^ $(libs)
+
+.PHONY: bench
+bench: all $(bench_programs)
+	@tests/bench/bench.py $(out)
 
 .PHONY: deps
 deps:

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 enum {
+	BUCKETS_MIN = 64, /* before the first split */
 	SIEVE_STEPS = 64, /* entries that one eviction may pass over */
 	DUE_SHARE = 5,	  /* the last fifth of a life */
 	JITTER_SHARE = 10 /* a life is cut by up to a tenth */
@@ -39,8 +40,12 @@ struct cache {
 	struct cache_options options;
 	struct hash_secret secret;
 	uint64_t random; /* xorshift state; never 0 */
+	/* Linear hashing: buckets 0 to `mask` and, of those below `split`,
+	 * their twins above the mask. The array is as long as it will ever be,
+	 * but only what is used of it is touched. */
 	struct entry **buckets;
-	size_t mask; /* number of buckets, a power of two, less one */
+	size_t mask;  /* a power of two less one */
+	size_t split; /* at most the mask */
 	struct ring values;
 	struct ring absents;
 	struct cache_counters counters;
@@ -50,16 +55,17 @@ struct cache *cache_new(const struct cache_options *options,
 			const struct hash_secret *secret)
 {
 	struct cache *cache = calloc(1, sizeof(*cache));
-	size_t buckets = 16;
+	size_t buckets = BUCKETS_MIN;
 
 	if (!cache)
 		return NULL;
-	while (buckets < options->values_max)
+	/* Room for the values, the absences and the doubling under way. */
+	while (buckets / 4 < options->values_max)
 		buckets *= 2;
 	cache->options = *options;
 	cache->secret = *secret;
 	cache->random = secret->k0 | 1;
-	cache->mask = buckets - 1;
+	cache->mask = BUCKETS_MIN - 1;
 	cache->values.max = options->values_max;
 	cache->absents.max = options->values_max / CACHE_ABSENT_SHARE;
 	/* A host under a wildcard needs its own absences side by side. */
@@ -105,15 +111,45 @@ static struct span entry_field(const struct entry *entry)
 	return (struct span){entry->bytes + entry->value_len, entry->field_len};
 }
 
+static struct entry **find_bucket(struct cache *cache, struct span field)
+{
+	uint64_t hash = hash_span(&cache->secret, field);
+	size_t bucket = hash & cache->mask;
+
+	if (bucket < cache->split)
+		bucket = hash & (cache->mask * 2 + 1);
+	return &cache->buckets[bucket];
+}
+
 /* Where the pointer to the field's entry is, or would be. */
 static struct entry **find_slot(struct cache *cache, struct span field)
 {
-	size_t bucket = hash_span(&cache->secret, field) & cache->mask;
-	struct entry **slot = &cache->buckets[bucket];
+	struct entry **slot = find_bucket(cache, field);
 
 	while (*slot && !span_equal(entry_field(*slot), field))
 		slot = &(*slot)->chain;
 	return slot;
+}
+
+/* Splits one bucket in two: the table grows with its entries, and no put pays
+ * for more than a step of it. */
+static void split_bucket(struct cache *cache)
+{
+	struct entry *entry = cache->buckets[cache->split];
+
+	cache->buckets[cache->split++] = NULL;
+	while (entry) {
+		struct entry *next = entry->chain;
+		struct entry **bucket = find_bucket(cache, entry_field(entry));
+
+		entry->chain = *bucket;
+		*bucket = entry;
+		entry = next;
+	}
+	if (cache->split > cache->mask) {
+		cache->mask = cache->mask * 2 + 1;
+		cache->split = 0;
+	}
 }
 
 static struct ring *ring_of(struct cache *cache, bool is_absent)
@@ -237,8 +273,10 @@ static struct entry *add_entry(struct cache *cache, struct span field,
 	entry->is_absent = is_absent;
 	entry->is_used = false;
 	memcpy(entry->bytes + len, field.p, field.len);
-	bucket =
-		&cache->buckets[hash_span(&cache->secret, field) & cache->mask];
+	if (cache->values.count + cache->absents.count >
+	    cache->mask + cache->split)
+		split_bucket(cache);
+	bucket = find_bucket(cache, field);
 	entry->chain = *bucket;
 	*bucket = entry;
 	link_entry(ring, entry);

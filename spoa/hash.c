@@ -4,16 +4,18 @@
  */
 #include "hash.h"
 
+#include <endian.h>
+
 struct sip {
 	uint64_t v0, v1, v2, v3;
 };
 
-static uint64_t rotate(uint64_t x, unsigned int bits)
+static inline uint64_t rotate(uint64_t x, unsigned int bits)
 {
 	return x << bits | x >> (64 - bits);
 }
 
-static void mix(struct sip *s)
+static inline void mix(struct sip *s)
 {
 	s->v0 += s->v1;
 	s->v1 = rotate(s->v1, 13) ^ s->v0;
@@ -27,7 +29,7 @@ static void mix(struct sip *s)
 	s->v2 = rotate(s->v2, 32);
 }
 
-static void absorb(struct sip *s, uint64_t word)
+static inline void absorb(struct sip *s, uint64_t word)
 {
 	s->v3 ^= word;
 	mix(s);
@@ -35,14 +37,12 @@ static void absorb(struct sip *s, uint64_t word)
 }
 
 /* Up to eight bytes as a little-endian number on every machine. */
-static uint64_t get_word(const char *p, size_t len)
+static inline uint64_t get_word(const char *p, size_t len)
 {
 	uint64_t word = 0;
-	size_t i;
 
-	for (i = 0; i < len; i++)
-		word |= (uint64_t)(uint8_t)p[i] << (8 * i);
-	return word;
+	memcpy(&word, p, len);
+	return le64toh(word);
 }
 
 uint64_t hash_span(const struct hash_secret *secret, struct span text)
@@ -54,12 +54,14 @@ uint64_t hash_span(const struct hash_secret *secret, struct span text)
 		.v3 = secret->k1 ^ 0x7465646279746573ULL,
 	};
 	size_t whole = text.len / 8 * 8;
+	uint64_t rest = (uint64_t)text.len << 56;
 	size_t i;
 
 	for (i = 0; i < whole; i += 8)
 		absorb(&s, get_word(text.p + i, 8));
-	absorb(&s, (uint64_t)text.len << 56 |
-			   get_word(text.p + whole, text.len - whole));
+	if (whole < text.len)
+		rest |= get_word(text.p + whole, text.len - whole);
+	absorb(&s, rest);
 	s.v2 ^= 0xff;
 	mix(&s);
 	mix(&s);

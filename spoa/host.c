@@ -1,33 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * host: normalises what a client wrote and lists the fields that could serve
- * it. Every byte is judged by one table.
+ * it. Every request passes here, so names are read eight bytes at a time.
  */
 #include "host.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
+#include <endian.h>
 
 enum {
 	PORT_DIGITS = 5,
 	WILDCARDS = HOST_CANDIDATES - 2, /* besides the exact host and `*` */
 };
 
-/* A byte of a name maps to its lower case; 0 is a byte no name has. */
-static const char name_byte[256] = {
-	['-'] = '-', ['_'] = '_', ['.'] = '.', ['0'] = '0', ['1'] = '1',
-	['2'] = '2', ['3'] = '3', ['4'] = '4', ['5'] = '5', ['6'] = '6',
-	['7'] = '7', ['8'] = '8', ['9'] = '9', ['a'] = 'a', ['b'] = 'b',
-	['c'] = 'c', ['d'] = 'd', ['e'] = 'e', ['f'] = 'f', ['g'] = 'g',
-	['h'] = 'h', ['i'] = 'i', ['j'] = 'j', ['k'] = 'k', ['l'] = 'l',
-	['m'] = 'm', ['n'] = 'n', ['o'] = 'o', ['p'] = 'p', ['q'] = 'q',
-	['r'] = 'r', ['s'] = 's', ['t'] = 't', ['u'] = 'u', ['v'] = 'v',
-	['w'] = 'w', ['x'] = 'x', ['y'] = 'y', ['z'] = 'z', ['A'] = 'a',
-	['B'] = 'b', ['C'] = 'c', ['D'] = 'd', ['E'] = 'e', ['F'] = 'f',
-	['G'] = 'g', ['H'] = 'h', ['I'] = 'i', ['J'] = 'j', ['K'] = 'k',
-	['L'] = 'l', ['M'] = 'm', ['N'] = 'n', ['O'] = 'o', ['P'] = 'p',
-	['Q'] = 'q', ['R'] = 'r', ['S'] = 's', ['T'] = 't', ['U'] = 'u',
-	['V'] = 'v', ['W'] = 'w', ['X'] = 'x', ['Y'] = 'y', ['Z'] = 'z',
-};
+/* Eight bytes of a name at a time, a flag for each in its highest bit. The
+ * bytes must be below 0x80; see Hacker's Delight, chapter 6. */
+#define EACH(byte) (0x0101010101010101ULL * (byte))
+#define HIGH_BITS EACH(0x80)
+
+/* Flags the bytes from `low` to `high`. */
+static inline uint64_t in_range(uint64_t word, uint8_t low, uint8_t high)
+{
+	uint64_t from_low = word + EACH(0x80U - low);
+	uint64_t above = word + EACH(0x7fU - high);
+
+	return from_low & ~above & HIGH_BITS;
+}
 
 /* Cuts `:` and up to five digits off the end of `*raw`; false when something
  * else stands after the colon. The colons of an IPv6 literal are inside its
@@ -53,19 +52,44 @@ static bool cut_port(struct span *raw)
 	return true;
 }
 
+/* Lower-cases eight bytes and flags the dots; false when one of them is no
+ * byte of a name. */
+static inline bool take_word(uint64_t *word, uint64_t *dots)
+{
+	uint64_t letters = in_range(*word | EACH(0x20), 'a', 'z');
+	uint64_t others = in_range(*word, '0', '9') |
+			  in_range(*word, '-', '-') | in_range(*word, '_', '_');
+
+	*dots = in_range(*word, '.', '.');
+	if ((*word & HIGH_BITS) != 0 || (letters | others | *dots) != HIGH_BITS)
+		return false;
+	*word |= letters >> 2;
+	return true;
+}
+
 static bool take_name(struct span raw, struct host *host)
 {
-	char last = '.';
+	uint64_t last_dot = 0x80; /* as if a dot stood before the name */
 	size_t i;
 
-	for (i = 0; i < raw.len; i++) {
-		char c = name_byte[(uint8_t)raw.p[i]];
+	for (i = 0; i < raw.len; i += sizeof(uint64_t)) {
+		size_t len = raw.len - i < sizeof(uint64_t) ? raw.len - i
+							    : sizeof(uint64_t);
+		uint64_t word = EACH('a');
+		uint64_t dots;
 
-		if (!c || (c == '.' && last == '.'))
+		memcpy(&word, raw.p + i, len);
+		word = le64toh(word);
+		if (!take_word(&word, &dots))
 			return false;
-		host->name[i] = last = c;
+		/* A dot next to a dot, be it in the word before. */
+		if (dots & (dots << 8 | last_dot))
+			return false;
+		last_dot = dots >> 56;
+		word = htole64(word);
+		memcpy(host->name + i, &word, len);
 	}
-	return last != '.';
+	return host->name[raw.len - 1] != '.';
 }
 
 static bool take_ipv6(struct span raw, struct host *host)
@@ -82,9 +106,7 @@ static bool take_ipv6(struct span raw, struct host *host)
 	    inet_pton(AF_INET6, text, &address) != 1)
 		return false;
 	for (i = 0; i < raw.len; i++) {
-		host->name[i] = name_byte[(uint8_t)raw.p[i]];
-		if (!host->name[i])
-			host->name[i] = raw.p[i];
+		host->name[i] = (char)tolower((unsigned char)raw.p[i]);
 	}
 	return true;
 }

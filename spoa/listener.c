@@ -64,6 +64,13 @@ static const char *parse_unix(const char *text,
 	return problem;
 }
 
+/* libevent's parser takes any text that begins with a number. */
+static bool is_port(const char *text)
+{
+	return text[0] != '\0' && strlen(text) <= 5 &&
+	       text[strspn(text, "0123456789")] == '\0' && atoi(text) > 0;
+}
+
 bool listener_parse(const char *text, struct listener_address *address,
 		    const char **problem)
 {
@@ -78,8 +85,8 @@ bool listener_parse(const char *text, struct listener_address *address,
 		return !*problem;
 	}
 	*problem = "must be IP:PORT, [IP6]:PORT or unix:/path";
-	if (!colon || colon[1] < '0' || colon[1] > '9' ||
-	    (text[0] != '[' && strchr(text, ':') != colon) ||
+	if (!colon || !is_port(colon + 1) ||
+	    (text[0] == '[' ? colon[-1] != ']' : strchr(text, ':') != colon) ||
 	    evutil_parse_sockaddr_port(text, &address->address.any, &len) != 0)
 		return false;
 	address->len = (socklen_t)len;

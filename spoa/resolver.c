@@ -357,6 +357,23 @@ static bool join_flight(struct resolver *resolver, const struct host *host,
 	return true;
 }
 
+/* Most clients write a host as the hash does. A field that the cache holds is
+ * a normalised host or a wildcard: what equals one and is no wildcard needs no
+ * normalising, and as the first candidate it wins. */
+static bool answer_as_written(struct resolver *resolver, struct span host,
+			      struct answer *answer)
+{
+	struct cache_hit hit;
+
+	if (host.len == 0 || host.p[0] == '*' ||
+	    cache_get(resolver->cache, host, resolver->now_ms, &hit) !=
+		    CACHE_FRESH ||
+	    !hit.value || hit.is_due)
+		return false;
+	fill_route(answer, hit.value, host, ANSWER_FROM_CACHE);
+	return true;
+}
+
 enum resolver_result resolver_ask(struct resolver *resolver, struct span host,
 				  int64_t now_ms, struct waiter *waiter,
 				  struct answer *answer)
@@ -365,6 +382,8 @@ enum resolver_result resolver_ask(struct resolver *resolver, struct span host,
 	struct walk walk;
 
 	resolver->now_ms = now_ms;
+	if (answer_as_written(resolver, host, answer))
+		return RESOLVER_DONE;
 	if (!host_normalise(host, known)) {
 		fill_plain(answer, ANSWER_BAD_HOST, ANSWER_FROM_NONE);
 		return RESOLVER_DONE;

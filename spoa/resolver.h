@@ -76,8 +76,8 @@ struct resolver *resolver_new(const struct resolver_options *options,
  * must have let go of all lookups. */
 void resolver_free(struct resolver *resolver);
 
-/* Where does this Host go? The span is needed only for the call; what the
- * answer borrows lives until the next call of this room. */
+/* Where does this Host go? What the answer borrows lives as long as the span
+ * does, and at most until the next call of this room. */
 enum resolver_result resolver_ask(struct resolver *resolver, struct span host,
 				  int64_t now_ms, struct waiter *waiter,
 				  struct answer *answer) MUST_CHECK;

@@ -13,34 +13,44 @@ enum {
 	OUTPUT_KEPT = 64 * 1024, /* larger ones are freed when empty */
 	MESSAGE_MAX = 128,	 /* of a DISCONNECT; HAProxy takes 255 */
 	GOODBYE_MAX = SPOP_HEADER_MAX + MESSAGE_MAX,
-	SET_VAR = 1,   /* SPOE.txt 3.4: the action */
-	SCOPE_TXN = 2, /* and its scope */
 };
 
-static const char *const status_names[] = {
-	[ANSWER_OK] = "ok",
-	[ANSWER_NOT_FOUND] = "not_found",
-	[ANSWER_BAD_HOST] = "bad_host",
-	[ANSWER_BAD_ROUTE] = "bad_route",
-	[ANSWER_DOWN] = "down",
-	[ANSWER_UNAVAILABLE] = "unavailable",
+/* The action `set-var` in scope txn, up to and with the type of the value, as
+ * a literal: SPOE.txt 3.4. `len` is the name's length as a string. */
+#define SET_VAR(len, name, type) "\x01\x03\x02" len name type
+
+/* Puts a literal without its NUL. */
+#define PUT_LITERAL(w, text) spop_put_bytes(w, text, sizeof(text) - 1)
+
+#define SPAN(text)                                                             \
+	{                                                                      \
+		text, sizeof(text) - 1                                         \
+	}
+
+static const struct span status_names[] = {
+	[ANSWER_OK] = SPAN("ok"),
+	[ANSWER_NOT_FOUND] = SPAN("not_found"),
+	[ANSWER_BAD_HOST] = SPAN("bad_host"),
+	[ANSWER_BAD_ROUTE] = SPAN("bad_route"),
+	[ANSWER_DOWN] = SPAN("down"),
+	[ANSWER_UNAVAILABLE] = SPAN("unavailable"),
 };
 
-static const char *const source_names[] = {
-	[ANSWER_FROM_CACHE] = "cache",
-	[ANSWER_FROM_REDIS] = "redis",
-	[ANSWER_FROM_STALE] = "stale",
-	[ANSWER_FROM_NONE] = "none",
+static const struct span source_names[] = {
+	[ANSWER_FROM_CACHE] = SPAN("cache"),
+	[ANSWER_FROM_REDIS] = SPAN("redis"),
+	[ANSWER_FROM_STALE] = SPAN("stale"),
+	[ANSWER_FROM_NONE] = SPAN("none"),
 };
 
 const char *answer_status_name(enum answer_status status)
 {
-	return status_names[status];
+	return status_names[status].p;
 }
 
 const char *answer_source_name(enum answer_source source)
 {
-	return source_names[source];
+	return source_names[source].p;
 }
 
 void session_init(struct session *s)
@@ -460,39 +470,50 @@ enum session_event session_next(struct session *s, struct question *q)
 	return SESSION_ENDED;
 }
 
-/* A variable's action up to its typed value. */
-static void put_var(struct spop_writer *w, struct span name,
-		    enum spop_type type)
-{
-	const uint8_t head[] = {SET_VAR, 3, SCOPE_TXN};
-
-	spop_put_bytes(w, head, sizeof(head));
-	spop_put_string(w, name);
-	spop_put_byte(w, (uint8_t)type);
-}
-
-static void put_text_var(struct spop_writer *w, const char *name,
-			 struct span text)
-{
-	put_var(w, span_of(name), SPOP_STRING);
-	spop_put_string(w, text);
-}
-
 static void put_target(struct spop_writer *w, const struct answer *a)
 {
-	bool is_ipv4 = a->address_len == 4;
-
-	put_var(w, span_of("ip"), is_ipv4 ? SPOP_IPV4 : SPOP_IPV6);
-	spop_put_bytes(w, a->address, a->address_len);
-	put_var(w, span_of("port"), SPOP_UINT32);
+	if (a->address_len == 4) {
+		PUT_LITERAL(w, SET_VAR("\x02", "ip", "\x06"));
+		spop_put_bytes(w, a->address, 4);
+	} else {
+		PUT_LITERAL(w, SET_VAR("\x02", "ip", "\x07"));
+		spop_put_bytes(w, a->address, 16);
+	}
+	PUT_LITERAL(w, SET_VAR("\x04", "port", "\x03"));
 	spop_put_varint(w, a->port);
+}
+
+static void put_actions(struct spop_writer *w, const struct answer *a)
+{
+	uint8_t *before_route;
+
+	PUT_LITERAL(w, SET_VAR("\x06", "status", "\x08"));
+	spop_put_string(w, status_names[a->status]);
+	if (a->status == ANSWER_OK)
+		put_target(w, a);
+	PUT_LITERAL(w, SET_VAR("\x06", "source", "\x08"));
+	spop_put_string(w, source_names[a->source]);
+	if (a->backend.len > 0) {
+		PUT_LITERAL(w, SET_VAR("\x07", "backend", "\x08"));
+		spop_put_string(w, a->backend);
+	}
+	/* Only logs need the route: a small frame goes without it. */
+	before_route = w->p;
+	if (a->route.len > 0) {
+		PUT_LITERAL(w, SET_VAR("\x05", "route", "\x08"));
+		spop_put_string(w, a->route);
+	}
+	if (w->failed) {
+		w->p = before_route;
+		w->failed = false;
+	}
 }
 
 void session_answer(struct session *s, uint64_t stream_id, uint64_t frame_id,
 		    const struct answer *a)
 {
 	struct spop_writer w;
-	uint8_t *begin, *before_route;
+	uint8_t *begin;
 
 	s->unanswered--;
 	if (s->state == SESSION_OVER)
@@ -503,20 +524,7 @@ void session_answer(struct session *s, uint64_t stream_id, uint64_t frame_id,
 	if (s->frame_max + SPOP_LENGTH_BYTES < SESSION_ACK_MAX)
 		w.end = w.p + SPOP_LENGTH_BYTES + s->frame_max;
 	begin = spop_begin_frame(&w, SPOP_AGENT_ACK, stream_id, frame_id);
-	put_text_var(&w, "status", span_of(answer_status_name(a->status)));
-	if (a->status == ANSWER_OK)
-		put_target(&w, a);
-	put_text_var(&w, "source", span_of(answer_source_name(a->source)));
-	if (a->backend.len > 0)
-		put_text_var(&w, "backend", a->backend);
-	/* Only logs need the route: a small frame goes without it. */
-	before_route = w.p;
-	if (a->route.len > 0)
-		put_text_var(&w, "route", a->route);
-	if (w.failed) {
-		w.p = before_route;
-		w.failed = false;
-	}
+	put_actions(&w, a);
 	spop_end_frame(&w, begin);
 	close_output(s, &w);
 }

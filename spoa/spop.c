@@ -5,41 +5,11 @@
  */
 #include "spop.h"
 
-static size_t bytes_left(const struct spop_reader *r)
+uint64_t spop_get_long_varint(struct spop_reader *r, uint8_t first)
 {
-	return (size_t)(r->end - r->p);
-}
-
-static struct span get_bytes(struct spop_reader *r, uint64_t len)
-{
-	struct span bytes = {0};
-
-	if (r->failed || len > bytes_left(r)) {
-		r->failed = true;
-		return bytes;
-	}
-	bytes.p = (const char *)r->p;
-	bytes.len = (size_t)len;
-	r->p += len;
-	return bytes;
-}
-
-uint8_t spop_get_byte(struct spop_reader *r)
-{
-	if (r->failed || r->p == r->end) {
-		r->failed = true;
-		return 0;
-	}
-	return *r->p++;
-}
-
-uint64_t spop_get_varint(struct spop_reader *r)
-{
-	uint64_t n = spop_get_byte(r);
+	uint64_t n = first;
 	unsigned int shift = 4;
 
-	if (n < 240)
-		return n;
 	for (;;) {
 		uint64_t byte = spop_get_byte(r);
 		uint64_t part;
@@ -62,11 +32,6 @@ uint64_t spop_get_varint(struct spop_reader *r)
 	}
 }
 
-struct span spop_get_string(struct spop_reader *r)
-{
-	return get_bytes(r, spop_get_varint(r));
-}
-
 void spop_get_value(struct spop_reader *r, struct spop_value *value)
 {
 	uint8_t first = spop_get_byte(r);
@@ -85,10 +50,10 @@ void spop_get_value(struct spop_reader *r, struct spop_value *value)
 		value->integer = spop_get_varint(r);
 		break;
 	case SPOP_IPV4:
-		value->bytes = get_bytes(r, 4);
+		value->bytes = spop_get_bytes(r, 4);
 		break;
 	case SPOP_IPV6:
-		value->bytes = get_bytes(r, 16);
+		value->bytes = spop_get_bytes(r, 16);
 		break;
 	case SPOP_STRING:
 	case SPOP_BINARY:
@@ -137,28 +102,8 @@ enum spop_parse spop_get_frame(const uint8_t *bytes, size_t len, size_t limit,
 	return SPOP_PARSED;
 }
 
-void spop_put_bytes(struct spop_writer *w, const void *bytes, size_t len)
+void spop_put_long_varint(struct spop_writer *w, uint64_t n)
 {
-	if (w->failed || len > (size_t)(w->end - w->p)) {
-		w->failed = true;
-		return;
-	}
-	if (len > 0)
-		memcpy(w->p, bytes, len);
-	w->p += len;
-}
-
-void spop_put_byte(struct spop_writer *w, uint8_t byte)
-{
-	spop_put_bytes(w, &byte, 1);
-}
-
-void spop_put_varint(struct spop_writer *w, uint64_t n)
-{
-	if (n < 240) {
-		spop_put_byte(w, (uint8_t)n);
-		return;
-	}
 	spop_put_byte(w, (uint8_t)(n | 0xf0));
 	n = (n - 240) >> 4;
 	while (n >= 128) {
@@ -166,12 +111,6 @@ void spop_put_varint(struct spop_writer *w, uint64_t n)
 		n = (n - 128) >> 7;
 	}
 	spop_put_byte(w, (uint8_t)n);
-}
-
-void spop_put_string(struct spop_writer *w, struct span text)
-{
-	spop_put_varint(w, text.len);
-	spop_put_bytes(w, text.p, text.len);
 }
 
 static void put_uint32(uint8_t *p, uint32_t n)

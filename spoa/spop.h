@@ -95,15 +95,50 @@ enum spop_parse {
 	SPOP_BROKEN,   /* no frame can start like this */
 };
 
-/* One byte. */
-uint8_t spop_get_byte(struct spop_reader *r);
+/* The getters and putters are inline: an answer takes some twenty of them, and
+ * with constant lengths they melt into a few moves. */
+
+static inline struct span spop_get_bytes(struct spop_reader *r, uint64_t len)
+{
+	struct span bytes = {0};
+
+	if (r->failed || len > (size_t)(r->end - r->p)) {
+		r->failed = true;
+		return bytes;
+	}
+	bytes.p = (const char *)r->p;
+	bytes.len = (size_t)len;
+	r->p += len;
+	return bytes;
+}
+
+static inline uint8_t spop_get_byte(struct spop_reader *r)
+{
+	if (r->failed || r->p == r->end) {
+		r->failed = true;
+		return 0;
+	}
+	return *r->p++;
+}
+
+/* The rest of a variable-length integer whose first byte `first` is 240 or
+ * more. */
+uint64_t spop_get_long_varint(struct spop_reader *r, uint8_t first);
 
 /* SPOE.txt 3.1, a variable-length integer. Fails when it does not fit 64 bits
  * or the bytes end inside it. */
-uint64_t spop_get_varint(struct spop_reader *r);
+static inline uint64_t spop_get_varint(struct spop_reader *r)
+{
+	uint8_t first = spop_get_byte(r);
+
+	return first < 240 ? first : spop_get_long_varint(r, first);
+}
 
 /* A length and as many bytes. The span borrows the reader's bytes. */
-struct span spop_get_string(struct spop_reader *r);
+static inline struct span spop_get_string(struct spop_reader *r)
+{
+	return spop_get_bytes(r, spop_get_varint(r));
+}
 
 /* A typed value. Fails on the reserved types 10 to 15, whose length nobody
  * knows. On failure `*value` is NULL-typed. */
@@ -115,12 +150,44 @@ enum spop_parse spop_get_frame(const uint8_t *bytes, size_t len, size_t limit,
 			       struct spop_frame *frame,
 			       size_t *used) MUST_CHECK;
 
-void spop_put_byte(struct spop_writer *w, uint8_t byte);
-void spop_put_bytes(struct spop_writer *w, const void *bytes, size_t len);
-void spop_put_varint(struct spop_writer *w, uint64_t n);
+static inline void spop_put_bytes(struct spop_writer *w, const void *bytes,
+				  size_t len)
+{
+	if (w->failed || len > (size_t)(w->end - w->p)) {
+		w->failed = true;
+		return;
+	}
+	if (len > 0)
+		memcpy(w->p, bytes, len);
+	w->p += len;
+}
+
+static inline void spop_put_byte(struct spop_writer *w, uint8_t byte)
+{
+	if (w->failed || w->p == w->end) {
+		w->failed = true;
+		return;
+	}
+	*w->p++ = byte;
+}
+
+/* A variable-length integer of 240 or more. */
+void spop_put_long_varint(struct spop_writer *w, uint64_t n);
+
+static inline void spop_put_varint(struct spop_writer *w, uint64_t n)
+{
+	if (n < 240)
+		spop_put_byte(w, (uint8_t)n);
+	else
+		spop_put_long_varint(w, n);
+}
 
 /* A length and the bytes, without a type. */
-void spop_put_string(struct spop_writer *w, struct span text);
+static inline void spop_put_string(struct spop_writer *w, struct span text)
+{
+	spop_put_varint(w, text.len);
+	spop_put_bytes(w, text.p, text.len);
+}
 
 /* Opens a frame with the flag FIN alone. Returns where its length goes, for
  * spop_end_frame. */
