@@ -183,6 +183,19 @@ def test_memory_returns_to_its_level(start):
     assert agent.rss() - before < MIB + SLACK
 
 
+@pytest.mark.parametrize("away", [False, True])
+def test_idling_costs_nothing(start, fake, away):
+    agent = start()
+    peers = [Peer(agent.where) for _ in range(20)]
+    if away:
+        fake.close()
+    time.sleep(0.2)
+    spent = agent.cpu()
+    time.sleep(1)
+    assert agent.cpu() - spent < 0.03
+    assert all(peer.silent(0) for peer in peers)
+
+
 # -- connections ------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import time
@@ -339,6 +340,34 @@ def test_an_unasked_reply_does_not_shift_the_others(ask, fake):
     for _ in range(10):
         for host, target in (("b.example", U), ("c.example", V)):
             assert ask(host).target in (target, None), host
+
+
+def test_damaged_replies(ask, fake):
+    """Any bytes instead of a reply: no crash, no hang; SEED= replays."""
+    seed = int(os.environ.get("SEED") or random.randrange(2**32))
+    print(f"SEED={seed}")
+    dice = random.Random(seed)
+
+    def damaged(words):
+        reply = bytearray(fake.honest(words))
+        for _ in range(dice.randrange(3)):
+            at = dice.randrange(len(reply))
+            reply[at:at + dice.choice([0, 1, 5])] = dice.choice([
+                b"", b"\r\n", b"$", b"*", b"-", b"9", b"\0",
+                dice.randbytes(3)])
+        return [bytes(reply)]
+    fake.on("HMGET", damaged)
+    ask.start(fake.url, options=("--ttl", "0", "--lookup-timeout", "20ms"))
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        start = time.monotonic()
+        answers = ask.peer.ask_all(["a.example", "x.wild.example", "b.test"])
+        assert time.monotonic() - start < 0.2
+        assert {a.status for a in answers} <= {
+            "ok", "not_found", "unavailable", "bad_route"}
+        time.sleep(0.005)
+    fake.forget("HMGET")
+    comes(ask, "a.example", T, 10)
 
 
 # -- what Redis says --------------------------------------------------------
