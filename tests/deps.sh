@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# deps.sh PURPOSE...: installs the Debian packages that "build", "demo", "test"
-# or "lint" need and that are missing. Silent when nothing is missing. What runs
-# already is left alone, and no service is started. Without root or sudo it
-# prints the line for whoever has it, and exits 1.
+# deps.sh PURPOSE...: installs the Debian packages that "build", "demo", "test",
+# "lint" or "fuzz" need and that are missing. Silent when nothing is missing.
+# What runs already is left alone, and no service is started. Without root or
+# sudo it prints the line for whoever has it, and exits 1.
 set -eu
 
 # purpose, package, and what shows that it is there, wherever that came from: a
-# command, a /file, lib:NAME of pkg-config, or py:MODULE
+# command, a /file (or pattern), lib:NAME of pkg-config, or py:MODULE
 table='
 build gcc             gcc
 build libc6-dev       /usr/include/stdio.h
@@ -37,13 +37,15 @@ lint  clang-tidy      clang-tidy
 lint  cppcheck        cppcheck
 lint  shellcheck      shellcheck
 lint  python3         python3
+fuzz  clang           clang
+fuzz  libclang-rt-dev /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*
 '
 
 is_there() {
 	case $1 in
 	lib:*) pkg-config --exists "${1#lib:}" 2>/dev/null ;;
 	py:*) /usr/bin/python3 -c "import ${1#py:}" 2>/dev/null ;;
-	/*) [ -e "$1" ] ;;
+	/*) compgen -G "$1" >/dev/null ;;
 	haproxy) [ -n "${HAPROXY-}" ] || command -v haproxy >/dev/null ;;
 	*) command -v "$1" >/dev/null ;;
 	esac
@@ -86,8 +88,8 @@ missing=()
 [ $# -gt 0 ] || set -- none
 for purpose; do
 	case $purpose in
-	build | demo | test | lint) ;;
-	*) echo "usage: deps.sh build|demo|test|lint..." >&2; exit 2 ;;
+	build | demo | test | lint | fuzz) ;;
+	*) echo "usage: deps.sh build|demo|test|lint|fuzz..." >&2; exit 2 ;;
 	esac
 	while read -r for_what package sign; do
 		[ "$for_what" = "$purpose" ] || continue
