@@ -94,7 +94,8 @@ static bool read_address(struct span text, int family, uint8_t *address)
 {
 	char copy[INET6_ADDRSTRLEN];
 
-	if (text.len >= sizeof(copy) || memchr(text.p, '\0', text.len))
+	if (text.len == 0 || text.len >= sizeof(copy) ||
+	    memchr(text.p, '\0', text.len))
 		return false;
 	memcpy(copy, text.p, text.len);
 	copy[text.len] = '\0';
