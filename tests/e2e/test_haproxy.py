@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a client of HAProxy sees: the real agent, Redis, workers, all versions."""
 
+import contextlib
 import re
 import ssl
 import subprocess
@@ -9,7 +10,7 @@ import time
 import pytest
 
 import kit
-from resp import until
+from resp import Listener, until
 
 
 class Site:
@@ -187,6 +188,46 @@ def test_http2_many_streams(site):
          f"https://127.0.0.1:{site.haproxy.tls_port}/"],
         capture_output=True, text=True, timeout=60)
     assert "400 succeeded, 0 failed" in done.stdout, done.stdout
+
+
+class Closing(Listener):
+    """A target that closes a kept connection when a second request comes."""
+
+    def serve(self, link):
+        for nth in range(2):
+            if not link.recv(1 << 16):
+                return
+            self.asked += 1
+            if nth == 0:
+                link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
+def test_a_target_closes_its_kept_connection(site):
+    """What may be repeated is, unseen; a POST is never sent twice."""
+    with Closing(("127.0.0.1", 0)) as target, site.haproxy.client() as client:
+        host = site.route(f"127.0.0.1:{target.port}")
+        target.asked = 0
+        for _ in range(6):
+            assert client.ask(host).status == 200
+        assert target.asked > 6
+    with Closing(("127.0.0.1", 0)) as target, site.haproxy.client() as client:
+        host = site.route(f"127.0.0.1:{target.port}")
+        target.asked = answered = 0
+        for _ in range(6):
+            with contextlib.suppress(ConnectionError):
+                answered += client.ask(host, "/", "POST", b"x").status == 200
+        assert target.asked <= 6 and answered < 6
+
+
+def test_a_target_that_is_gone(site):
+    """503 after some tries; nobody else waits for it."""
+    gone = site.route(f"127.0.0.1:{kit.free_port()}")
+    known = site.route(site.app1)
+    start = time.monotonic()
+    reply = site.haproxy.ask(gone, "/gone")
+    assert reply.status == 503 and time.monotonic() - start < 5
+    assert "retries=2" in site.haproxy.line("/gone").text
+    assert site.haproxy.ask(known).status == 200
 
 
 # -- statuses ---------------------------------------------------------------

@@ -150,6 +150,24 @@ def test_debians_stock_global_section(haproxy_binary, agent, tmp_path, way):
         assert said == []
 
 
+def test_a_route_names_a_backend(haproxy_binary, agent, worker, tmp_path):
+    """The commented example works; a name that is none is the default."""
+    text = (FILES / "haproxy.cfg").read_text()
+    assert text.count("    #use_backend ") == 1
+    config = tmp_path / "haproxy.cfg"
+    config.write_text(text.replace("    #use_backend ", "    use_backend "))
+    own = ("backend slow\n    http-response set-header X-Backend slow\n"
+           "    server target 0.0.0.0:0\n")
+    for name in "slow", "none":
+        agent.answers[name] = kit.ok(worker.target, backend=name)
+    with kit.HAProxy(haproxy_binary, agent, config=config,
+                     after=own) as haproxy:
+        for host, backend in ("slow", "slow"), ("none", None), (HOST, None):
+            reply = haproxy.ask(host)
+            assert reply.worker == "app1"
+            assert reply.headers.get("x-backend") == backend
+
+
 def test_log_to_a_syslog_socket(haproxy_binary, agent, tmp_path):
     path = str(tmp_path / "log")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
