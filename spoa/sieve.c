@@ -49,7 +49,8 @@ static bool read_head(const struct sieve *sieve, int64_t *number)
 	if (digits[0] != '-' && (digits[0] < '0' || digits[0] > '9'))
 		return false;
 	*number = strtoll(digits, &end, 10);
-	return *end == '\0' && *number >= -1 && *number < INT64_MAX - LINE_END;
+	return end == digits + len && *number >= -1 &&
+	       *number < INT64_MAX - LINE_END;
 }
 
 /* A whole `$` or `*` line is in `head`: decides what follows it. */
