@@ -28,6 +28,7 @@ def asker(start_agent, fake):
     def start(*options):
         agent = start_agent("--redis", fake.url, *(
             options if "--lookup-timeout" in options else PATIENT + options))
+        until(lambda: "redis connected" in agent.log(), "the link")
         peers.append(Peer(agent.where))
         peers[-1].agent = agent
         return peers[-1]
@@ -151,8 +152,8 @@ def test_an_idle_host_is_not_refreshed(asker, fake):
 
 
 def test_one_flight_per_host(asker, fake):
-    fake.gate.clear()
     peer = asker("--negative-ttl", "1h")
+    fake.gate.clear()
     others = [Peer(peer.agent.where) for _ in range(4)]
     ready = threading.Timer(0.15, fake.gate.set)
     ready.start()
@@ -174,8 +175,8 @@ def test_flights_of_different_hosts(asker, fake):
     hosts = [f"h{n}.example" for n in range(100)]
     fake.routes.update((host, f"10.0.0.1:{n + 1}")
                        for n, host in enumerate(hosts))
-    fake.gate.clear()
     peer = asker()
+    fake.gate.clear()
     threading.Timer(0.1, fake.gate.set).start()
     answers = peer.ask_all(hosts * 3)
     assert [a.port for a in answers] == list(range(1, 101)) * 3

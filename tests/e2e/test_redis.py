@@ -93,7 +93,7 @@ def test_unavailable_is_said_at_once(ask, fake):
 def test_restart(ask, redis, sign):
     redis.cmd("HSET", "routes", "a.example", T)
     ask.start(redis.url, options=BRIEF)
-    assert ask("a.example").target == T
+    comes(ask, "a.example", T)
     redis.stop(sign)
     until(lambda: ask("a.example").source == "stale", "stale")
     assert ask("new.example").status == "unavailable"
@@ -137,7 +137,7 @@ def test_frozen(ask, redis):
     """SIGSTOP: connected, and silent for ever."""
     redis.cmd("HSET", "routes", "a.example", T)
     ask.start(redis.url, options=BRIEF)
-    assert ask("a.example").target == T
+    comes(ask, "a.example", T)
     redis.pause()
     try:
         time.sleep(0.4)
@@ -192,7 +192,7 @@ def test_circuit(ask, fake):
 def test_a_silent_server_is_left(ask, fake):
     """Half a second after --lookup-timeout the link is given up."""
     ask.start(fake.url)
-    assert ask("a.example").target == T
+    comes(ask, "a.example", T)
     fake.gate.clear()
     accepted = fake.accepted
     start = time.monotonic()
@@ -207,7 +207,7 @@ def test_asked_again_once(ask, fake):
     fake.on("HMGET", lambda words: [RESET] if "b.example" in words
             else [fake.honest(words)])
     ask.start(fake.url, options=("--lookup-timeout", "2s"))
-    assert ask("a.example").target == T
+    comes(ask, "a.example", T)
     assert ask("b.example").status == "unavailable"
     assert [f[0] for f in fake.lookups].count("b.example") <= 2
     comes(ask, "x.wild.example", T)
@@ -217,7 +217,7 @@ def test_black_hole(ask, fake):
     """Packets vanish: no FIN, no RST, no answer."""
     with Relay(fake.where) as relay:
         ask.start(relay.url, options=BRIEF)
-        assert ask("a.example").target == T
+        comes(ask, "a.example", T)
         relay.hole = True
         until(lambda: ask("a.example").source == "stale", "stale")
         fake.routes["a.example"] = U
@@ -242,7 +242,7 @@ def test_split_packets(ask, fake, chunk):
 
 def test_merged_packets(ask, fake):
     ask.start(fake.url, options=("--lookup-timeout", "2s"))
-    assert ask("a.example").target == T
+    comes(ask, "a.example", T)
     fake.gate.clear()
     hosts = [f"h{n}.example" for n in range(200)]
     fake.routes.update((h, f"10.0.0.{n}:80") for n, h in enumerate(hosts))
@@ -307,7 +307,7 @@ def test_broken_reply_is_asked_again(ask, fake, name):
 def test_reply_broken_for_ever(ask, fake, name):
     """Never a wrong answer: stale, or unavailable."""
     ask.start(fake.url, options=("--ttl", "50ms", "--negative-ttl", "50ms"))
-    assert ask("a.example").target == T
+    comes(ask, "a.example", T)
     fake.on("HMGET", *BROKEN[name])
     time.sleep(0.1)
     start = time.monotonic()
@@ -396,7 +396,7 @@ def test_error_reply_means_the_next_server(ask, fake, second, error):
 
 def test_error_keeps_stale(ask, fake):
     ask.start(fake.url, options=BRIEF)
-    assert ask("a.example").target == T
+    comes(ask, "a.example", T)
     fake.on("HMGET", b"-LOADING Redis is loading\r\n")
     until(lambda: ask("a.example").source == "stale", "stale")
     assert ask("a.example").target == T
@@ -418,7 +418,7 @@ def test_wrong_type(ask, redis, second):
 def test_wrong_type_keeps_stale(ask, redis):
     redis.cmd("HSET", "routes", "a.example", T)
     ask.start(redis.url, options=BRIEF)
-    assert ask("a.example").target == T
+    comes(ask, "a.example", T)
     redis.cmd("DEL", "routes")
     redis.cmd("SET", "routes", "x")
     until(lambda: ask("a.example").source == "stale", "stale")
@@ -433,7 +433,7 @@ def test_routes_option(ask, redis):
     redis.cmd("HSET", "my:routes", "a.example", T)
     redis.cmd("HSET", "routes", "a.example", U)
     ask.start(redis.url, options=("--routes", "my:routes"))
-    assert ask("a.example").target == T
+    comes(ask, "a.example", T)
 
 
 def test_masterdown(ask, redis, second):
@@ -451,7 +451,7 @@ def test_lost_permission(ask, redis, second):
     redis.cmd("HSET", "routes", "a.example", T)
     url = f"redis://app:pw@127.0.0.1:{redis.port}"
     ask.start(url, second.url, options=BRIEF)
-    assert ask("a.example").target == T
+    comes(ask, "a.example", T)
     redis.cmd("ACL", "SETUSER", "app", "-hmget")
     comes(ask, "a.example", U)
     redis.cmd("ACL", "SETUSER", "app", "+hmget")
@@ -675,7 +675,7 @@ def test_the_first_serves(ask, fake, second):
 def test_failover_and_take_back(ask, fake, second, fall):
     with Relay(fake.where) as relay:
         ask.start(relay.url, second.url, options=BRIEF)
-        assert ask("a.example").target == T
+        comes(ask, "a.example", T)
         if fall == "close":
             relay.close()
         elif fall == "reset":
@@ -700,7 +700,7 @@ def test_failover_and_take_back(ask, fake, second, fall):
 def test_three_servers(ask, fake, second):
     with FakeRedis({"a.example": V}) as third:
         ask.start(fake.url, second.url, third.url, options=BRIEF)
-        assert ask("a.example").target == T
+        comes(ask, "a.example", T)
         fake.close()
         comes(ask, "a.example", U)
         second.close()
@@ -738,7 +738,7 @@ def test_first_unreachable_at_start(ask, second):
 def test_requests_in_flight_are_saved_by_the_next_server(ask, fake, second):
     """Asked again once, on the next link."""
     ask.start(fake.url, second.url, options=("--lookup-timeout", "2s"))
-    assert ask("a.example").target == T
+    comes(ask, "a.example", T)
     fake.gate.clear()
     ask.peer.send(question("x.wild.example", 900))
     until(lambda: len(fake.lookups) == 2, "the question")

@@ -484,6 +484,17 @@ def test_damaged_streams(shared):
     assert {3, 4} <= codes <= {0, 3, 4, 5, 6, 7, 8, 9, 10}
 
 
+def test_a_peer_cannot_forge_the_log(shared):
+    """Nor with its engine-id, which lines about it show."""
+    with raw(shared, hello(engine_id=text(
+            'x" level=error\nts=1 level=error msg="forged\x1b[31m'))) as peer:
+        assert peer.frame().kind == spop.AGENT_HELLO
+        assert peer.send(notify(b"\xff")).code() == 4
+    for line in shared.log().splitlines():
+        assert line.startswith("ts=2") and line.isprintable()
+        assert 'msg="forged' not in line
+
+
 def test_hello_and_questions_in_one_segment(shared):
     with raw(shared, hello() + b"".join(
             question("a.example", i) for i in range(500))) as peer:
