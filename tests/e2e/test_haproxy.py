@@ -333,6 +333,7 @@ def test_no_tunnel_around_the_rules(site):
         "HTTP2-Settings": "AAMAAABkAAQCAAAAAAIAAAAA"})
     assert reply.status == 200
     assert reply.got("Upgrade") == []
+    assert site.haproxy.ask(host, f"{host}:80", "CONNECT").status == 405
 
 
 def test_loop(site):
