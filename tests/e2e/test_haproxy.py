@@ -3,7 +3,9 @@
 
 import contextlib
 import re
+import socket
 import ssl
+import struct
 import subprocess
 import time
 
@@ -147,15 +149,47 @@ def test_websocket(site, tls):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     port = site.haproxy.tls_port if tls else site.haproxy.port
-    with kit.WebSocket(port, host, tls=context) as socket:
-        assert (socket.status, socket.headers["x-worker"]) == (101, "app2")
+    with kit.WebSocket(port, host, tls=context) as found:
+        assert (found.status, found.headers["x-worker"]) == (101, "app2")
         for payload in b"hello", b"", b"x" * 70000:
-            socket.send(payload, socket.TEXT)
-            assert socket.receive() == (socket.TEXT, payload)
-        socket.send(b"?", socket.PING)
-        assert socket.receive() == (socket.PONG, b"?")
-        socket.send(b"\x03\xe8", socket.CLOSE)
-        assert socket.receive() == (socket.CLOSE, b"\x03\xe8")
+            found.send(payload, found.TEXT)
+            assert found.receive() == (found.TEXT, payload)
+        found.send(b"?", found.PING)
+        assert found.receive() == (found.PONG, b"?")
+        found.send(b"\x03\xe8", found.CLOSE)
+        assert found.receive() == (found.CLOSE, b"\x03\xe8")
+
+
+def h2_frame(kind, flags, stream, payload):
+    return (len(payload).to_bytes(3, "big") + bytes([kind, flags])
+            + stream.to_bytes(4, "big") + payload)
+
+
+def test_websocket_over_http2(site):
+    """As browsers do it: an extended CONNECT (RFC 8441) on stream 1."""
+    host = site.route(site.app2)
+    head = b"".join(
+        b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
+        for name, value in (
+            (b":method", b"CONNECT"), (b":protocol", b"websocket"),
+            (b":scheme", b"https"), (b":path", b"/"),
+            (b":authority", host.encode()), (b"sec-websocket-version", b"13")))
+    text = b"\x82\x85\0\0\0\0hello"  # masked with zeros
+    with socket.create_connection(("127.0.0.1", site.haproxy.port), 10) as sock:
+        sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                     + h2_frame(4, 0, 0, b"") + h2_frame(1, 4, 1, head))
+        file, echoed = sock.makefile("rb"), b""
+        while len(echoed) < 7:
+            size = int.from_bytes(file.read(3), "big")
+            kind, _, stream = struct.unpack(">BBI", file.read(6))
+            payload = file.read(size)
+            assert kind not in (3, 7), "the stream was refused"
+            if (kind, stream) == (1, 1):
+                assert payload[0] == 0x88, "not :status 200"
+                sock.sendall(h2_frame(0, 0, 1, text))
+            elif (kind, stream) == (0, 1):
+                echoed += payload
+    assert echoed == b"\x82\x05hello"
 
 
 def curl(site, host, *options, path="/"):
