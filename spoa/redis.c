@@ -54,6 +54,7 @@ struct redis {
 	size_t greeting_next;
 	struct lookup_queue sent;
 	int64_t heard_ms; /* when the server last said something */
+	uint64_t reads;	  /* how often it did */
 	int64_t ready_ms; /* when it got ready, or 0 */
 	struct log_limit wrong_type;
 	char why[WHY_MAX];
@@ -162,6 +163,7 @@ bool redis_send(struct redis *redis, struct lookup *lookup, int64_t now_ms)
 	if (!send_hmget(redis, lookup->fields, lookup->count))
 		return false;
 	lookup->sent_ms = now_ms;
+	lookup->sent_after = redis->reads;
 	if (TAILQ_EMPTY(&redis->sent))
 		loop_arm(redis->timer,
 			 redis->options.lookup_timeout_ms + SILENCE_MS + 1);
@@ -324,7 +326,8 @@ static void take_answer(struct redis *redis, const redisReply *reply)
 	int64_t now_ms = loop_now(redis->options.loop);
 	size_t i;
 
-	if (!lookup) {
+	/* What was read before a question went out cannot be its answer. */
+	if (!lookup || lookup->sent_after == redis->reads) {
 		lose_plain(redis, "an answer that nobody asked for");
 		return;
 	}
@@ -410,6 +413,7 @@ static void on_read(struct bufferevent *transport, void *context)
 	char chunk[CHUNK];
 
 	redis->heard_ms = loop_now(redis->options.loop);
+	redis->reads++;
 	while (redis->state != REDIS_LOST) {
 		size_t len = bufferevent_read(transport, chunk, sizeof(chunk));
 

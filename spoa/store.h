@@ -43,6 +43,7 @@ struct lookup {
 		     const struct store_value *values, int64_t now_ms);
 	TAILQ_ENTRY(lookup) link; /* the store's own, as are these: */
 	int64_t sent_ms;
+	uint64_t sent_after; /* reads from the server before it was sent */
 	unsigned int tries;
 };
 
