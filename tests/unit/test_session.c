@@ -1499,6 +1499,56 @@ static void test_full_and_back(void **state)
 	assert_true(seen > 0);
 	answer_some(&s, answered, asked - answered);
 	assert_int_equal(take_answers(&s, seen), COUNT);
+	assert_true(s.out_size <=
+		    64 * 1024); /* what a backlog took goes back */
+	session_fini(&s);
+}
+
+/* Reads up to `max` bytes of the output to the end of the wire. */
+static void read_some(struct session *s, size_t max)
+{
+	struct span out = session_output(s);
+
+	if (out.len > max)
+		out.len = max;
+	if (out.len == 0)
+		return;
+	add_bytes(out);
+	session_sent(s, out.len);
+	assert_true(s->out_size <= SESSION_OUTPUT_MAX);
+}
+
+/* A peer that reads slowly and in pieces gets whole frames in order. */
+static void test_slow_reader(void **state)
+{
+	enum { COUNT = 3000 };
+	enum session_event event;
+	struct spop_frame frame;
+	struct session s;
+	struct question q;
+	size_t i, from, used;
+
+	(void)state;
+	begin_open(&s, 16380);
+	for (i = 0; i < COUNT; i++)
+		add_question(i, "a.b");
+	feed_wire(&s);
+	from = wire.len;
+	while ((event = session_next(&s, &q)) != SESSION_HUNGRY) {
+		if (event == SESSION_QUESTION)
+			answer_some(&s, q.stream_id, 1);
+		read_some(&s, random_below(event == SESSION_FULL ? 9999 : 200));
+	}
+	read_some(&s, SIZE_MAX);
+	for (i = 0; i < COUNT; i++, from += used) {
+		assert_int_equal(spop_get_frame(wire.bytes + from,
+						wire.len - from, 16380, &frame,
+						&used),
+				 SPOP_PARSED);
+		assert_int_equal(frame.type, SPOP_AGENT_ACK);
+		assert_int_equal(frame.stream_id, i);
+	}
+	assert_int_equal(from, wire.len);
 	session_fini(&s);
 }
 
@@ -1621,6 +1671,7 @@ int main(void)
 		cmocka_unit_test(test_garbage_does_no_harm),
 		cmocka_unit_test(test_answers_in_any_order),
 		cmocka_unit_test(test_full_and_back),
+		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_full_may_end),
 		cmocka_unit_test(test_without_memory_it_is_over),
 		cmocka_unit_test(test_steady_path_allocates_nothing),
