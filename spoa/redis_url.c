@@ -22,7 +22,7 @@ static bool copy_text(char *to, size_t size, const char *from, size_t len)
 
 static bool decode(const char *from, size_t len, char *to, size_t size)
 {
-	char copy[1024];
+	char copy[3 * sizeof(((struct redis_url *)0)->password)]; /* %xx each */
 	size_t decoded_len;
 	char *decoded;
 	bool fits;
