@@ -3,11 +3,12 @@
 
 import os
 
-from .process import TOP, Process, free_port
+from .process import TOP, Process, free_port, program
 
 
 def binary():
-    return os.environ.get("SPOA_ROUTER") or str(TOP / "build/spoa-router")
+    return program(os.environ.get("SPOA_ROUTER") or
+                   str(TOP / "build/spoa-router"))
 
 
 def first_listener(options):

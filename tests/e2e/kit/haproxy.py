@@ -4,7 +4,6 @@
 import functools
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,7 +11,7 @@ import subprocess
 from resp import until
 
 from .client import Client
-from .process import TOP, Process, accepts, free_port
+from .process import TOP, Process, accepts, free_port, program
 
 FILES = TOP / "haproxy"
 
@@ -22,10 +21,9 @@ def binaries():
     """Paths from the environment HAPROXY=/a,/b, else all that can be found."""
     named = [path for path in os.environ.get("HAPROXY", "").split(",") if path]
     if named:
-        return named
-    path = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin"
-    found = shutil.which("haproxy", path=path)
-    return ([found] if found else []) + sorted(
+        return list(map(program, named))
+    found = program("haproxy")
+    return ([found] if os.path.isabs(found) else []) + sorted(
         map(str, TOP.glob("build/peers/*/haproxy")))
 
 

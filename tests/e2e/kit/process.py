@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What all processes of a test share: a folder, a log, a start and an end."""
 
+import atexit
 import os
 import random
 import shutil
@@ -43,6 +44,13 @@ def free_port(host="127.0.0.1"):
                 pass
 
 
+def program(name):
+    """The path of a program, wherever a test runs it."""
+    found = shutil.which(name, path=os.environ.get("PATH", "")
+                         + ":/usr/local/sbin:/usr/sbin")
+    return os.path.abspath(found) if found else name
+
+
 def accepts(where):
     """Whether somebody listens at (host, port), or at a path."""
     family = socket.AF_UNIX if isinstance(where, str) else (
@@ -62,7 +70,7 @@ class Process:
     stop(), start() runs it again at the same place, with the same log.
     """
 
-    living = []  # whose logs a failing test shows
+    living = []  # whose logs a failing test shows; none outlives the tests
 
     def __init__(self, name, where=None, env=None):
         self.name = name
@@ -107,10 +115,15 @@ class Process:
         return self
 
     def wait_ready(self, seconds=20):
+        """Returns when it is ready; one that will not be is ended."""
         def ready():
-            assert self.running, f"{self.name} ended: {self.log()}"
+            assert self.running, f"{self.name} ended"
             return self.is_ready()
-        until(ready, f"{self.name} to be ready", seconds)
+        try:
+            until(ready, f"{self.name} to be ready", seconds)
+        except BaseException:
+            self.kill()
+            raise
 
     @property
     def running(self):
@@ -149,6 +162,11 @@ class Process:
                 Process.living.remove(self)
             shutil.rmtree(self.folder, ignore_errors=True)
 
+    @classmethod
+    def close_all(cls):
+        while cls.living:
+            cls.living[-1].close()
+
     # -- what can be seen ---------------------------------------------------
 
     def log(self):
@@ -173,3 +191,6 @@ class Process:
         """Bytes of memory that it has resident."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) * 1024
+
+
+atexit.register(Process.close_all)

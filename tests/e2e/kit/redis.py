@@ -4,7 +4,7 @@
 import os
 import subprocess
 
-from .process import Process
+from .process import Process, program
 
 
 class Redis(Process):
@@ -23,7 +23,7 @@ class Redis(Process):
         return f"redis://127.0.0.1:{self.port}"
 
     def command(self):
-        return [os.environ.get("REDIS_SERVER", "redis-server"),
+        return [program(os.environ.get("REDIS_SERVER") or "redis-server"),
                 "--port", str(self.port), "--bind", "127.0.0.1",
                 "--unixsocket", self.socket, "--save", "",
                 "--dir", str(self.folder), *self.options]
