@@ -452,12 +452,17 @@ static bool parse_file(struct parser *in)
 {
 	const char *path = in->config->config.text;
 	struct file file = {.in = in};
+	int wrong;
 
 	in->origin = FROM_FILE;
 	file.stream = fopen(path, "re");
 	if (!file.stream)
 		return complain(in, path, strerror(errno), NULL);
-	ini_parse_stream(read_line, &file, take_pair, &file);
+	wrong = ini_parse_stream(read_line, &file, take_pair, &file);
+	if (wrong > 0 && !file.failed) {
+		file.number = (unsigned int)wrong;
+		complain_line(&file, "not `name = value`");
+	}
 	if (ferror(file.stream) && !file.failed) {
 		complain(in, path, "cannot be read", NULL);
 		file.failed = true;
