@@ -67,7 +67,6 @@ class HAProxy(Process):
         self.binary, self.master, self.options = binary, master, options
         self.said_path = self.folder / "said"
         self.socket = str(self.folder / "api.sock")
-        self.master_socket = str(self.folder / "master.sock")
         self.tls_port = free_port() if tls else None
         self.env = {
             "ROUTER_BIND": f"127.0.0.1:{self.port}",
@@ -89,8 +88,8 @@ class HAProxy(Process):
 
     def command(self):
         files = [word for path in self.files for word in ("-f", path)]
-        how = ["-W", "-S", self.master_socket] if self.master else []
-        return [self.binary, *(how or ["-db"]), *files, *self.options]
+        return [self.binary, "-W" if self.master else "-db", *files,
+                *self.options]
 
     def start(self, wait=True):
         with open(self.log_path, "ab") as log, \
@@ -143,13 +142,12 @@ class HAProxy(Process):
             (line for line in self.lines() if f" {path} " in line.text),
             None), f"a log line about {path}")
 
-    def api(self, command, path=None):
+    def api(self, command):
         """What the Runtime API answers to a command."""
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(5)
-            sock.connect(path or self.socket)
+            sock.connect(self.socket)
             sock.sendall(command.encode() + b"\n")
-            sock.shutdown(socket.SHUT_WR)  # the master waits for it
             return b"".join(iter(lambda: sock.recv(1 << 16), b"")).decode()
 
     def stat(self, proxy, server, field):
@@ -168,28 +166,13 @@ class HAProxy(Process):
 
     # -- reload -------------------------------------------------------------
 
-    def workers(self):
-        """The pids of the current and of the older workers."""
-        found = {"workers": [], "old workers": []}
-        part = None
-        for line in self.api("show proc", self.master_socket).splitlines():
-            if line.startswith("# "):
-                part = line[2:]
-            elif part in found and line.split()[1:2] == ["worker"]:
-                found[part].append(int(line.split()[0]))
-        return found["workers"], found["old workers"]
-
     def reload(self):
         """Returns when the new worker serves; the old one may still live."""
-        def workers():
-            try:
-                return self.workers()[0]
-            except OSError:  # the master is between two lives
-                return []
-        before = until(workers, "the master")
+        def loaded():
+            return self.said().count("Loading success")
+        before = until(loaded, "the master to have loaded")
         self.process.send_signal(signal.SIGUSR2)
-
-        until(lambda: workers() not in ([], before), "the reload", 20)
+        until(lambda: loaded() > before, "the reload", 20)
 
 
 class Line:
