@@ -27,6 +27,7 @@ static const char *const level_names[] = {"debug", "info", "warning", "error"};
 struct line {
 	char text[LINE_MAX_BYTES];
 	size_t len;
+	bool is_full; /* something found no room */
 };
 
 void log_setup(enum log_level level, enum log_format format)
@@ -56,10 +57,10 @@ bool log_limit_pass(struct log_limit *limit, int64_t now_ms, int64_t period_ms,
 /* Room for the line's end is always kept. */
 static void put(struct line *line, const char *text, size_t len)
 {
-	size_t room = sizeof(line->text) - 2 - line->len;
-
-	if (len > room)
-		len = room;
+	if (len > sizeof(line->text) - 2 - line->len) {
+		line->is_full = true;
+		return;
+	}
 	memcpy(line->text + line->len, text, len);
 	line->len += len;
 }
@@ -130,8 +131,11 @@ static void put_key(struct line *line, const char *key)
 	put_text(line, is_json ? "\":" : "=");
 }
 
+/* A field that finds no room is left out whole, so that the line can still be
+ * parsed. */
 static void put_field(struct line *line, const struct log_field *field)
 {
+	size_t before = line->len;
 	char number[24];
 
 	if (!field->key)
@@ -140,9 +144,12 @@ static void put_field(struct line *line, const struct log_field *field)
 	if (field->is_number) {
 		snprintf(number, sizeof(number), "%" PRId64, field->number);
 		put_text(line, number);
-		return;
+	} else {
+		put_value(line, field->text, needs_quotes(field->text));
 	}
-	put_value(line, field->text, needs_quotes(field->text));
+	if (line->is_full)
+		line->len = before;
+	line->is_full = false;
 }
 
 static void put_time(struct line *line)
@@ -160,16 +167,15 @@ static void put_time(struct line *line)
 }
 
 /* Writes the line if stderr takes it now. */
-static void flush(struct line *line)
+static bool flush(struct line *line)
 {
 	struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
 
 	if (log_state.format == LOG_JSON)
 		line->text[line->len++] = '}';
 	line->text[line->len++] = '\n';
-	if (poll(&room, 1, 0) != 1 ||
-	    write(STDERR_FILENO, line->text, line->len) != (ssize_t)line->len)
-		log_state.dropped++;
+	return poll(&room, 1, 0) == 1 && write(STDERR_FILENO, line->text,
+					       line->len) == (ssize_t)line->len;
 }
 
 void log_write(enum log_level level, const char *message,
@@ -191,12 +197,10 @@ void log_write(enum log_level level, const char *message,
 	put_value(&line, span_of(message), true);
 	for (i = 0; i < count; i++)
 		put_field(&line, &fields[i]);
-	if (dropped > 0) {
-		log_state.dropped = 0;
+	if (dropped > 0)
 		put_field(&line,
 			  &(struct log_field){.key = "lines_dropped",
 					      .is_number = true,
 					      .number = (int64_t)dropped});
-	}
-	flush(&line);
+	log_state.dropped = flush(&line) ? 0 : dropped + 1;
 }
