@@ -64,7 +64,8 @@ static const char *parse_unix(const char *text,
 	return problem;
 }
 
-/* libevent's parser takes any text that begins with a number. */
+/* libevent's parser takes any text that begins with a number, and blanks and
+ * signs within an IPv4 address. */
 static bool is_port(const char *text)
 {
 	return text[0] != '\0' && strlen(text) <= 5 &&
@@ -86,7 +87,8 @@ bool listener_parse(const char *text, struct listener_address *address,
 	}
 	*problem = "must be IP:PORT, [IP6]:PORT or unix:/path";
 	if (!colon || !is_port(colon + 1) ||
-	    (text[0] == '[' ? colon[-1] != ']' : strchr(text, ':') != colon) ||
+	    (text[0] == '[' ? colon[-1] != ']'
+			    : text + strspn(text, "0123456789.") != colon) ||
 	    evutil_parse_sockaddr_port(text, &address->address.any, &len) != 0)
 		return false;
 	address->len = (socklen_t)len;
