@@ -90,7 +90,7 @@ def test_a_peer_that_does_not_read(start):
         until(pusher.stuck, "the agent to stop reading", 20)
         assert agent.rss() - before < 4 * MIB + SLACK
         spent = agent.cpu()
-        assert slowest(agent, 0.5) < 0.1
+        assert slowest(agent, 0.5) < 0.25
         assert agent.cpu() - spent < 0.3, "spins"
         held, count = bytearray(), 0
         while count < pusher.count:  # reads at last: all ACKs are there
@@ -113,7 +113,7 @@ def test_many_peers_that_do_not_read(start):
     pushers = [Pusher(peer, 10**6) for peer in peers]
     until(lambda: sum(p.sent for p in pushers) > 20000, "questions", 20)
     time.sleep(1)
-    assert slowest(agent, 0.5) < 0.15
+    assert slowest(agent, 0.5) < 0.3
     assert agent.rss() - before < 24 * MIB + SLACK
     for peer in peers:
         peer.reset()
@@ -132,7 +132,7 @@ def test_a_busy_peer_leaves_time_for_others(start):
             except OSError:
                 pass
         threading.Thread(target=drain, daemon=True).start()
-        assert slowest(agent, 1) < 0.15
+        assert slowest(agent, 1) < 0.3
         pusher.count = 0
 
 
@@ -146,7 +146,7 @@ def test_half_frames_take_little(start, size):
     for peer in peers:
         peer.send(struct.pack(">I", size) + spop.head(spop.NOTIFY, 1, 1)
                   + bytes(min(size // 2, 100000)))
-    assert slowest(agent, 0.3) < 0.1
+    assert slowest(agent, 0.3) < 0.25
     assert agent.rss() - before < 100 * min(size, 200000) + 8 * MIB + SLACK
     for peer in peers:
         peer.close()
@@ -161,7 +161,7 @@ def test_announced_frames_take_nothing(start):
              for _ in range(200)]
     for peer in peers:
         peer.send(struct.pack(">I", MIB))
-    assert slowest(agent, 0.3) < 0.1
+    assert slowest(agent, 0.3) < 0.25
     assert agent.rss() - before < 16 * MIB + SLACK
 
 
@@ -337,7 +337,7 @@ def test_a_flood_of_invented_hosts(start, fake):
     for one in floods:
         one.start()
     try:
-        assert slowest(agent, 1.5) < 0.25
+        assert slowest(agent, 1.5) < 0.4
     finally:
         stop.set()
         for one in floods:
@@ -353,4 +353,4 @@ def test_huge_frames_are_answered(start):
         sent = filler * ((MIB - 100) // len(filler)) + route("a.example")
         for _ in range(5):
             assert peer.send(notify(sent)).frame().answer().status == "ok"
-        assert slowest(agent, 0.1) < 0.1
+        assert slowest(agent, 0.1) < 0.25

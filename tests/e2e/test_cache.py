@@ -129,8 +129,8 @@ def test_negative_ttl(asker, fake):
 
 def test_a_busy_host_never_waits(asker, fake):
     """Refreshed from 80 % of its life on, in the background."""
-    fake.on("HMGET", lambda words: [0.1, fake.honest(words)])
-    peer = asker("--ttl", "1s", "--negative-ttl", "1s")
+    fake.on("HMGET", lambda words: [0.2, fake.honest(words)])
+    peer = asker("--ttl", "1500ms", "--negative-ttl", "1500ms")
     assert peer.ask("a.example").source == "redis"
     asked, slowest, end = 0, 0, time.monotonic() + 3.5
     while time.monotonic() < end:
@@ -139,8 +139,8 @@ def test_a_busy_host_never_waits(asker, fake):
         slowest = max(slowest, time.monotonic() - start)
         asked += 1
         time.sleep(0.01)
-    assert slowest < 0.08
-    assert 3 <= len(fake.named("HMGET")) <= 8, "refreshed once per life"
+    assert slowest < 0.15
+    assert 3 <= len(fake.lookups) <= 5, "refreshed once per life"
 
 
 def test_an_idle_host_is_not_refreshed(asker, fake):
@@ -308,17 +308,17 @@ def test_a_deleted_route_is_not_stale(asker, fake):
 
 def test_slow_redis_gives_stale_in_time(asker, fake):
     """--lookup-timeout bounds the wait; the late reply fills the cache."""
-    peer = asker(*BRIEF)
+    peer = asker("--ttl", "200ms", "--lookup-timeout", "200ms")
     peer.ask("a.example")
     time.sleep(LATER)
     fake.routes["a.example"] = "10.0.0.9:80"
-    fake.on("HMGET", lambda words: [0.3, fake.honest(words)])
+    fake.on("HMGET", lambda words: [0.6, fake.honest(words)])
     start = time.monotonic()
     answer = peer.ask("a.example")
-    assert 0.08 < time.monotonic() - start < 0.2
+    assert 0.18 < time.monotonic() - start < 0.38
     assert (answer.target, answer.source) == (T, "stale")
     until(lambda: peer.ask("a.example").target == "10.0.0.9:80",
-          "the late reply", 1)
+          "the late reply", 2)
 
 
 # -- bounds -----------------------------------------------------------------

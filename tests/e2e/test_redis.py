@@ -136,37 +136,37 @@ def test_one_connection(ask, fake):
 def test_frozen(ask, redis):
     """SIGSTOP: connected, and silent for ever."""
     redis.cmd("HSET", "routes", "a.example", T)
-    ask.start(redis.url, options=BRIEF)
+    ask.start(redis.url, options=(*BRIEF, "--lookup-timeout",
+                                  "300ms"))
     comes(ask, "a.example", T)
     redis.pause()
     try:
         time.sleep(0.4)
         start = time.monotonic()
         answers = ask.peer.ask_all(["a.example", "new.example"] * 20)
-        assert time.monotonic() - start < 0.2
+        assert time.monotonic() - start < 0.6
         assert {(a.status, a.source) for a in answers} == {
             ("ok", "stale"), ("unavailable", "none")}
         start = time.monotonic()
         ask.peer.ask_all([f"h{n}.example" for n in range(20)])
-        assert time.monotonic() - start < 0.04, "the circuit is open"
+        assert time.monotonic() - start < 0.25, "the circuit is open"
     finally:
         redis.resume()
     until(lambda: ask("a.example").source != "stale", "Redis again")
 
 
-@pytest.mark.parametrize("delay_ms", [5, 20, 100, 250])
+@pytest.mark.parametrize("delay_ms", [10, 50, 300, 500])
 def test_slow(ask, fake, delay_ms):
     """Either Redis is faster than --lookup-timeout or nobody waits for it."""
     with Relay(fake.where, delay=delay_ms / 2000) as relay:
         fake.routes.update((f"h{n}.example", T) for n in range(20))
-        ask.start(relay.url, options=("--lookup-timeout", "60ms"))
-        until(lambda: fake.links, "the link")
-        time.sleep(3 * delay_ms / 1000)  # the link is set up
+        ask.start(relay.url, options=("--lookup-timeout", "150ms"))
+        until(lambda: "redis connected" in ask.agent.log(), "the link")
         for n in range(20):
             start = time.monotonic()
             answer = ask(f"h{n}.example")
-            assert time.monotonic() - start < 0.1
-            assert answer.status in (("ok",) if delay_ms < 60
+            assert time.monotonic() - start < 0.3
+            assert answer.status in (("ok",) if delay_ms < 150
                                      else ("unavailable", "ok"))
         # Late replies fill the cache.
         until(lambda: ask("h0.example").status == "ok", "the late reply")
@@ -174,16 +174,15 @@ def test_slow(ask, fake, delay_ms):
 
 def test_circuit(ask, fake):
     """One question waits out --lookup-timeout, the others do not wait."""
-    fake.gate.clear()
     ask.start(fake.url, options=("--lookup-timeout", "200ms"))
-    until(lambda: fake.links, "the link")
-    time.sleep(0.1)
+    until(lambda: "redis connected" in ask.agent.log(), "the link")
+    fake.gate.clear()
     start = time.monotonic()
     assert ask("a.example").status == "unavailable"
-    assert 0.18 < time.monotonic() - start < 0.3
+    assert 0.18 < time.monotonic() - start < 0.38
     for n in range(20):
         assert ask(f"h{n}.example").status == "unavailable"
-    assert time.monotonic() - start < 0.4
+    assert time.monotonic() - start < 1
     fake.gate.set()
     until(lambda: ask("a.example").status == "ok", "the late reply", 1)
     assert [f[0] for f in fake.lookups].count("a.example") == 1
@@ -326,7 +325,7 @@ def test_half_a_reply_for_ever(ask, fake):
     start = time.monotonic()
     for n in range(5):
         assert ask(f"h{n}.example").status == "unavailable"
-    assert time.monotonic() - start < 0.3
+    assert time.monotonic() - start < 1
     fake.forget("HMGET")
     until(lambda: ask("a.example").target == T, "a new link", 8)
 
@@ -362,7 +361,7 @@ def test_damaged_replies(ask, fake):
     while time.monotonic() < end:
         start = time.monotonic()
         answers = ask.peer.ask_all(["a.example", "x.wild.example", "b.test"])
-        assert time.monotonic() - start < 0.2
+        assert time.monotonic() - start < 0.5
         assert {a.status for a in answers} <= {
             "ok", "not_found", "unavailable", "bad_route"}
         time.sleep(0.005)

@@ -60,9 +60,9 @@ def test_connections_are_told_one_after_the_other(agent, sign):
         for sock in ready:
             assert left.pop(sock).code() == 0
             order.append(time.monotonic())
-    gaps = [b - a for a, b in zip(order, order[1:])]
-    assert sorted(gaps)[1] > 0.015, gaps
-    assert order[-1] - order[0] < 1, gaps
+    gaps = sorted(b - a for a, b in zip(order, order[1:]))
+    assert gaps[len(gaps) // 2] > 0.015, gaps
+    assert 0.12 < order[-1] - order[0] < 1.5, gaps
     assert ended(agent) == 0
 
 
