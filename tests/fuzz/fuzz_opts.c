@@ -18,7 +18,7 @@ static void check_good(const struct config *config)
 	MUST(config->ttl_ms >= 0 && config->negative_ttl_ms >= 0);
 	MUST(config->stale_ms >= 0 && config->lookup_timeout_ms >= 1);
 	MUST(config->cache_size >= 1 && config->max_connections >= 1);
-	MUST(config->max_waiting >= 1 && config->routes != NULL);
+	MUST(config->max_waiting >= 1 && config->routes.text != NULL);
 	MUST(config->listen.count >= 1 &&
 	     config->listen.count <= OPTS_LIST_MAX);
 	MUST(config->redis.count >= 1 && config->redis.count <= OPTS_LIST_MAX);
