@@ -38,7 +38,7 @@ def site(haproxy_binary, start_redis, start_agent, start_haproxy,
          start_worker):
     redis = start_redis()
     agent = start_agent("--redis", redis.url, "--ttl", "1",
-                        "--negative-ttl", "0")
+                        "--negative-ttl", "0", "--lookup-timeout", "2s")
     haproxy = start_haproxy(haproxy_binary, agent, tls=True)
     yield Site(redis, agent, haproxy, start_worker("app1"),
                start_worker("app2"))

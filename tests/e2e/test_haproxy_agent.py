@@ -107,7 +107,8 @@ def haproxy(haproxy_binary, scripted):
 @pytest.fixture
 def real(redis, start_agent, worker):
     redis.cmd("HSET", "routes", HOST, worker.target)
-    return start_agent("--redis", redis.url)
+    # patient, since a busy machine may keep Redis waiting; HAProxy asks again
+    return start_agent("--redis", redis.url, "--lookup-timeout", "2s")
 
 
 @pytest.fixture
@@ -195,11 +196,10 @@ def test_agent_killed(routed, real):
         with at_once():
             check_no_agent(routed.ask(HOST))
     until(lambda: routed.agent_state() == "DOWN", "the check to fail")
-    with at_once(2):  # to 3.0, tries to connect end a little later
-        until(lambda: took(routed) < 0.1, "503 without any try")
-    for _ in range(10):
-        with at_once(0.2):
-            check_no_agent(routed.ask(HOST))
+    # to 3.0, what a thread had begun to connect ends a little later
+    until(lambda: max(took(routed) for _ in range(10)) < 0.1,
+          "no more tries to connect", 10)
+    check_no_agent(routed.ask(HOST))
     busy = routed.cpu()
     time.sleep(0.5)
     assert routed.cpu() - busy < 0.2, "HAProxy spins"
@@ -215,8 +215,8 @@ def test_agent_hangs(routed, real):
         with at_once():
             check_no_agent(routed.ask(HOST))
         until(lambda: routed.agent_state() == "DOWN", "the check to fail", 10)
-        with at_once(2):
-            until(lambda: took(routed) < 0.1, "503 without any try")
+        until(lambda: max(took(routed) for _ in range(10)) < 0.1,
+              "no more tries to connect", 10)
         check_no_agent(routed.ask(HOST))
     finally:
         real.resume()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Every HAProxy that can be found, with the very files that users copy."""
 
+import contextlib
 import functools
 import os
 import re
@@ -171,8 +172,12 @@ class HAProxy(Process):
         def loaded():
             return self.said().count("Loading success")
         before = until(loaded, "the master to have loaded")
-        self.process.send_signal(signal.SIGUSR2)
-        until(lambda: loaded() > before, "the reload", 20)
+        for patience in 5, 5, 20:  # a signal between its two lives is lost
+            self.process.send_signal(signal.SIGUSR2)
+            with contextlib.suppress(AssertionError):
+                until(lambda: loaded() > before, "the reload", patience)
+                return
+        raise AssertionError("no reload in 30 s")
 
 
 class Line:
