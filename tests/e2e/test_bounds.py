@@ -269,7 +269,8 @@ def test_out_of_descriptors(start_agent, fake):
 # -- questions --------------------------------------------------------------
 
 
-def test_max_waiting(start_agent, fake):
+@pytest.mark.parametrize("name", ["h{}.example", "same.example"])
+def test_max_waiting(start_agent, fake, name):
     """More than so many do not wait: unavailable, at once."""
     agent = start_agent("--redis", fake.url, "--max-waiting", "10",
                         "--lookup-timeout", "3s")
@@ -277,7 +278,7 @@ def test_max_waiting(start_agent, fake):
         until(lambda: peer.ask("a.example").status == "ok", "Redis")
         fake.gate.clear()
         begin = time.monotonic()
-        peer.send(b"".join(question(f"h{n}.example", n) for n in range(50)))
+        peer.send(b"".join(question(name.format(n), n) for n in range(50)))
         early = [ack.answer().status for ack in peer.frames(40)]
         assert early == ["unavailable"] * 40
         assert time.monotonic() - begin < 0.5

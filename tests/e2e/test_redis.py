@@ -155,19 +155,20 @@ def test_frozen(ask, redis):
     until(lambda: ask("a.example").source != "stale", "Redis again")
 
 
-@pytest.mark.parametrize("delay_ms", [10, 50, 300, 500])
-def test_slow(ask, fake, delay_ms):
+@pytest.mark.parametrize("delay_ms, timeout_ms", [
+    (10, 2000), (100, 2000), (250, 100), (500, 100)])
+def test_slow(ask, fake, delay_ms, timeout_ms):
     """Either Redis is faster than --lookup-timeout or nobody waits for it."""
     with Relay(fake.where, delay=delay_ms / 2000) as relay:
-        fake.routes.update((f"h{n}.example", T) for n in range(20))
-        ask.start(relay.url, options=("--lookup-timeout", "150ms"))
+        fake.routes.update((f"h{n}.example", T) for n in range(10))
+        ask.start(relay.url, options=("--lookup-timeout", f"{timeout_ms}ms"))
         until(lambda: "redis connected" in ask.agent.log(), "the link")
-        for n in range(20):
+        for n in range(10):
             start = time.monotonic()
             answer = ask(f"h{n}.example")
-            assert time.monotonic() - start < 0.3
-            assert answer.status in (("ok",) if delay_ms < 150
-                                     else ("unavailable", "ok"))
+            assert time.monotonic() - start < timeout_ms / 1000 + 0.2
+            assert answer.status == "ok" or (
+                delay_ms > timeout_ms and answer.status == "unavailable")
         # Late replies fill the cache.
         until(lambda: ask("h0.example").status == "ok", "the late reply")
 
