@@ -108,6 +108,8 @@ static const struct {
 	{BYTES("1.2.3.4:80;check http /"), "1.2.3.4:80 w1; http @22"},
 	{BYTES("1.2.3.4:80;check http /a?b=c,d;e balance first"),
 	 "1.2.3.4:80 w1; first http @22"},
+	{BYTES("1.2.3.4:80;check http /~!"), "1.2.3.4:80 w1; http @22"},
+	{BYTES("1.2.3.4:80;backend azAZ09"), "1.2.3.4:80 w1; backend azAZ09"},
 	{BYTES("1.2.3.4:80;backend a"), "1.2.3.4:80 w1; backend a"},
 	{BYTES("1.2.3.4:80;backend Be-_.:09 check tcp"),
 	 "1.2.3.4:80 w1; tcp backend Be-_.:09"},
@@ -286,6 +288,22 @@ static void test_no_bytes_at_all(void **state)
 			 ROUTE_NO_ADDRESS);
 	assert_int_equal(column, 1);
 	assert_int_equal(route_text(&room.route).len, 0);
+}
+
+static void test_long_address(void **state)
+{
+	char text[8192];
+	unsigned int column;
+
+	(void)state;
+	memset(text, '1', sizeof(text));
+	memcpy(text + sizeof(text) - 3, ":80", 3);
+	assert_int_equal(parse((struct span){text, sizeof(text)}, &column),
+			 ROUTE_NO_ADDRESS);
+	text[0] = '[';
+	text[sizeof(text) - 4] = ']';
+	assert_int_equal(parse((struct span){text, sizeof(text)}, &column),
+			 ROUTE_NO_ADDRESS);
 }
 
 static void test_256_targets(void **state)
@@ -511,6 +529,7 @@ int main(void)
 		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_no_bytes_at_all),
+		cmocka_unit_test(test_long_address),
 		cmocka_unit_test(test_256_targets),
 		cmocka_unit_test(test_16384_bytes),
 		cmocka_unit_test(test_largest_route),
