@@ -257,6 +257,7 @@ static void test_lengths(void **state)
 	static char value[UINT16_MAX];
 	static const size_t lengths[] = {0, 1, 2, 3, 12, 255, 256, UINT16_MAX};
 	struct cache *cache = make_cache(100);
+	struct cache_hit hit;
 	char field[256];
 	size_t i;
 
@@ -265,7 +266,6 @@ static void test_lengths(void **state)
 	memset(value, 'v', sizeof(value));
 	for (i = 0; i < ARRAY_LEN(lengths); i++) {
 		struct span name = {field, CACHE_FIELD_MAX - i};
-		struct cache_hit hit;
 
 		cache_put(cache, name, value, lengths[i], T0);
 		assert_int_equal(cache_get(cache, name, T0, &hit), CACHE_FRESH);
@@ -274,6 +274,11 @@ static void test_lengths(void **state)
 		assert_memory_equal(hit.value, value, lengths[i]);
 		assert_int_equal((uintptr_t)hit.value % 2, 0);
 	}
+	/* an absence has no length */
+	cache_put(cache, span_of("none"), NULL, 7, T0);
+	assert_int_equal(get(cache, "none", T0, &hit), CACHE_FRESH);
+	assert_null(hit.value);
+	assert_int_equal(hit.len, 0);
 	cache_put(cache, (struct span){field, CACHE_FIELD_MAX + 1}, "x", 1, T0);
 	assert_int_equal(cache_count(cache)->values, ARRAY_LEN(lengths));
 	cache_free(cache);
@@ -406,6 +411,26 @@ static void test_used_entries_survive_a_flood(void **state)
 	}
 	assert_int_equal(count_known(cache, 'u', 50), 50);
 	assert_int_equal(cache_count(cache)->values, 100);
+	cache_free(cache);
+}
+
+/* Having been used once is not for ever: of entries that all were, those that
+ * are used again stay. */
+static void test_use_wears_off(void **state)
+{
+	struct cache *cache = make_cache(40);
+	char room[32];
+	size_t i;
+
+	(void)state;
+	put_many(cache, 'a', 20, "once");
+	put_many(cache, 'b', 20, "again");
+	assert_int_equal(count_known(cache, 'a', 20), 20);
+	for (i = 0; i < 1000; i++) {
+		assert_int_equal(count_known(cache, 'b', 20), 20);
+		put(cache, name_of(room, 'f', i), "flood", T0);
+	}
+	assert_int_equal(count_known(cache, 'a', 20), 0);
 	cache_free(cache);
 }
 
@@ -675,6 +700,7 @@ int main(void)
 		cmocka_unit_test(test_bound_of_absences),
 		cmocka_unit_test(test_kinds_do_not_push_each_other),
 		cmocka_unit_test(test_used_entries_survive_a_flood),
+		cmocka_unit_test(test_use_wears_off),
 		cmocka_unit_test(test_unused_entries_go_by_age),
 		cmocka_unit_test(test_all_used),
 		cmocka_unit_test(test_many_entries),
