@@ -396,6 +396,21 @@ def test_address_that_cannot_be_bound(run, name):
         assert line.startswith("spoa-router: ")
 
 
+def test_reuse_port(start_agent, free_port):
+    """Two that both say so share a port; one alone does not get in."""
+    name = f"127.0.0.1:{free_port()}"
+    options = ("--redis", "redis://127.0.0.1:1", "--listen", name)
+    first = start_agent(*options, "--reuse-port")
+    second = start_agent(*options, "--reuse-port", wait=False)
+    until(lambda: "listening" in second.log(), "the second")
+    third = start_agent(*options, wait=False)
+    assert third.process.wait(5) == 1
+    third.process = None  # its end was wanted
+    first.stop()
+    with Peer(second.where) as peer:
+        assert peer.ask("a.example").status == "unavailable"
+
+
 def test_one_bad_listener_starts_nothing(run, tmp_path, free_port):
     with socket.create_server(("127.0.0.1", 0)) as busy:
         code, _, err = run("--listen", f"127.0.0.1:{free_port()}", "--listen",

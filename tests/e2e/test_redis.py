@@ -485,6 +485,21 @@ def test_oversized_wildcard(ask, redis):
     assert [a.status for a in answers] == ["ok", "bad_route"]
 
 
+@pytest.mark.parametrize("size, status", [(16384, "ok"), (16385, "bad_route"),
+                                          (1 << 20, "bad_route")])
+def test_ten_large_values(ask, fake, size, status):
+    """Every candidate at the limit at once is still an answer."""
+    host = "a.b.c.d.e.f.g.h.i.j.k"
+    fake.on("HMGET", lambda words: [array(*[bulk(
+        T + " " * (size - len(T)))] * len(words[2:]))])
+    ask.start(fake.url, options=("--lookup-timeout", "2s"))
+    until(lambda: "redis connected" in ask.agent.log(), "the link")
+    answer = ask(host)
+    assert (answer.status, answer.route) == (status, host)
+    assert len(fake.lookups) == 1 and len(fake.lookups[0]) == 10
+    assert fake.accepted == 1, "the link is kept"
+
+
 def test_memory_while_a_monster_arrives(ask, fake, agent_binary):
     """500 MB announced, and sent for as long as the agent takes it."""
     if sanitized(agent_binary):
