@@ -8,23 +8,27 @@
 #include <stdlib.h>
 
 enum {
-	BUCKETS_MIN = 64, /* before the first split */
-	SIEVE_STEPS = 64, /* entries that one eviction may pass over */
-	DUE_SHARE = 5,	  /* the last fifth of a life */
-	JITTER_SHARE = 10 /* a life is cut by up to a tenth */
+	BUCKETS_MIN = 64,  /* before the first split */
+	SIEVE_STEPS = 64,  /* entries that one eviction may pass over */
+	SWEEP_STEPS = 512, /* entries that one step of a sweep looks at */
+	DUE_SHARE = 5,	   /* the last fifth of a life */
+	CUT_PARTS = 2550,  /* a life is cut by up to 255 of these: a tenth */
+	HITS_MAX = UINT8_MAX,
 };
 
 struct entry {
 	struct entry *chain; /* next in the bucket */
 	struct entry *newer; /* on the ring of its kind */
 	struct entry *older;
-	int64_t fresh_until_ms;
-	uint32_t life_ms; /* the jittered life that ends there */
+	int64_t asked_ms;
+	uint32_t epoch; /* in which it was asked */
 	uint16_t value_len;
 	uint8_t field_len;
+	uint8_t hits; /* since the last sweep; stays at HITS_MAX */
+	uint8_t cut;  /* of its life, in parts of CUT_PARTS */
 	bool is_absent : 1;
-	bool is_used : 1;
-	char bytes[]; /* the value, then the field */
+	bool is_used : 1; /* since the hand last passed */
+	char bytes[];	  /* the value, then the field */
 };
 
 /* The entries of one kind, from the oldest to the newest. */
@@ -48,8 +52,17 @@ struct cache {
 	size_t split; /* at most the mask */
 	struct ring values;
 	struct ring absents;
+	uint32_t epoch;
+	bool is_pushed;		 /* changes are pushed to us */
+	int64_t pushed_until_ms; /* when they last were; 0 is never */
+	struct entry *swept;	 /* where the sweep goes on, or NULL */
+	size_t sweep_class;	 /* of sweep_classes; beyond them it is over */
 	struct cache_counters counters;
 };
+
+/* A sweep walks the values once for each class: those with at least so many
+ * hits. Sorting a million entries would stall the loop. */
+static const uint8_t sweep_classes[] = {64, 8, 1, 0};
 
 struct cache *cache_new(const struct cache_options *options,
 			const struct hash_secret *secret)
@@ -192,6 +205,8 @@ static void remove_entry(struct cache *cache, struct entry **slot)
 	if (!entry)
 		return;
 	*slot = entry->chain;
+	if (cache->swept == entry)
+		cache->swept = entry->older;
 	unlink_entry(ring_of(cache, entry->is_absent), entry);
 	free(entry);
 }
@@ -212,8 +227,7 @@ static void evict_one(struct cache *cache, struct ring *ring)
 	cache->counters.evictions++;
 }
 
-/* A life cut by a random part of up to a tenth. */
-static uint32_t jitter(struct cache *cache, int64_t life_ms)
+static uint8_t draw_cut(struct cache *cache)
 {
 	uint64_t x = cache->random;
 
@@ -221,37 +235,119 @@ static uint32_t jitter(struct cache *cache, int64_t life_ms)
 	x ^= x >> 7;
 	x ^= x << 17;
 	cache->random = x;
-	if (life_ms >= UINT32_MAX)
-		life_ms = UINT32_MAX;
-	life_ms -= (int64_t)(x % ((uint64_t)life_ms / JITTER_SHARE + 1));
-	return (uint32_t)life_ms;
+	return (uint8_t)(x >> 32);
+}
+
+/* How long the entry is fresh while nothing tells of changes. */
+static int64_t life_of(const struct cache *cache, const struct entry *entry)
+{
+	int64_t life_ms = entry->is_absent ? cache->options.negative_ms
+					   : cache->options.ttl_ms;
+
+	return life_ms - life_ms / CUT_PARTS * entry->cut -
+	       life_ms % CUT_PARTS * entry->cut / CUT_PARTS;
+}
+
+/* When the entry's freshness ends, or ended. What was of the epoch while
+ * changes were pushed was fresh for as long as they were. */
+static int64_t end_of(const struct cache *cache, const struct entry *entry,
+		      int64_t now_ms, int64_t life_ms)
+{
+	int64_t end_ms = entry->asked_ms + life_ms;
+	int64_t long_ms = entry->asked_ms + life_ms * CACHE_PUSH_FACTOR;
+	int64_t pushed_ms =
+		cache->is_pushed ? now_ms + 1 : cache->pushed_until_ms;
+
+	if (entry->epoch != cache->epoch)
+		return end_ms < now_ms ? end_ms : now_ms;
+	if (pushed_ms > long_ms)
+		pushed_ms = long_ms;
+	return pushed_ms > end_ms ? pushed_ms : end_ms;
 }
 
 enum cache_state cache_get(struct cache *cache, struct span field,
 			   int64_t now_ms, struct cache_hit *hit)
 {
 	struct entry *entry = *find_slot(cache, field);
+	int64_t life_ms, end_ms;
 
 	if (!entry)
 		return CACHE_UNKNOWN;
-	/* A clock that jumps back must not make an entry live for ever: none
-	 * has more than its life ahead. */
-	if (entry->fresh_until_ms - now_ms > (int64_t)entry->life_ms)
-		entry->fresh_until_ms = now_ms + entry->life_ms;
-	if (now_ms - entry->fresh_until_ms >= cache->options.stale_ms &&
-	    now_ms >= entry->fresh_until_ms)
+	/* A clock that jumps back must not make an entry live for ever. */
+	if (entry->asked_ms > now_ms)
+		entry->asked_ms = now_ms;
+	life_ms = life_of(cache, entry);
+	end_ms = end_of(cache, entry, now_ms, life_ms);
+	if (now_ms >= end_ms && now_ms - end_ms >= cache->options.stale_ms)
 		return CACHE_UNKNOWN;
-	if (!entry->is_used)
-		entry->is_used = true;
+	entry->is_used = true;
+	if (entry->hits < HITS_MAX)
+		entry->hits++;
 	hit->value = entry->is_absent ? NULL : entry->bytes;
 	hit->len = entry->value_len;
-	if (now_ms >= entry->fresh_until_ms) {
+	if (now_ms >= end_ms) {
 		hit->is_due = false;
 		return CACHE_STALE;
 	}
-	hit->is_due = entry->fresh_until_ms - now_ms <=
-		      (int64_t)(entry->life_ms / DUE_SHARE);
+	if (cache->is_pushed)
+		life_ms *= CACHE_PUSH_FACTOR;
+	hit->is_due = entry->asked_ms + life_ms - now_ms <= life_ms / DUE_SHARE;
 	return CACHE_FRESH;
+}
+
+uint32_t cache_epoch(const struct cache *cache)
+{
+	return cache->epoch;
+}
+
+void cache_raise_epoch(struct cache *cache)
+{
+	cache->epoch++;
+}
+
+void cache_set_push(struct cache *cache, bool is_up, int64_t now_ms)
+{
+	if (cache->is_pushed && !is_up)
+		cache->pushed_until_ms = now_ms;
+	cache->is_pushed = is_up;
+}
+
+bool cache_is_outdated(struct cache *cache, struct span field)
+{
+	const struct entry *entry = *find_slot(cache, field);
+
+	return entry && !entry->is_absent && entry->epoch != cache->epoch;
+}
+
+void cache_begin_sweep(struct cache *cache)
+{
+	cache->sweep_class = 0;
+	cache->swept = cache->values.newest;
+}
+
+bool cache_sweep(struct cache *cache, struct span *fields, size_t max,
+		 size_t *count)
+{
+	int steps;
+
+	*count = 0;
+	for (steps = 0; *count < max && steps < SWEEP_STEPS; steps++) {
+		struct entry *entry = cache->swept;
+
+		if (!entry) {
+			if (++cache->sweep_class >= ARRAY_LEN(sweep_classes))
+				return *count > 0;
+			cache->swept = cache->values.newest;
+			continue;
+		}
+		cache->swept = entry->older;
+		if (entry->epoch == cache->epoch ||
+		    entry->hits < sweep_classes[cache->sweep_class])
+			continue;
+		entry->hits /= 2;
+		fields[(*count)++] = entry_field(entry);
+	}
+	return true;
 }
 
 static struct entry *add_entry(struct cache *cache, struct span field,
@@ -272,6 +368,7 @@ static struct entry *add_entry(struct cache *cache, struct span field,
 	entry->field_len = (uint8_t)field.len;
 	entry->is_absent = is_absent;
 	entry->is_used = false;
+	entry->hits = 0;
 	memcpy(entry->bytes + len, field.p, field.len);
 	if (cache->values.count + cache->absents.count >
 	    cache->mask + cache->split)
@@ -284,27 +381,23 @@ static struct entry *add_entry(struct cache *cache, struct span field,
 }
 
 void cache_put(struct cache *cache, struct span field, const void *value,
-	       size_t len, int64_t asked_ms)
+	       size_t len, int64_t asked_ms, uint32_t epoch)
 {
 	struct entry **slot = find_slot(cache, field);
 	struct entry *entry = *slot;
-	int64_t life_ms;
 
 	if (!value)
 		len = 0;
-	if (field.len > CACHE_FIELD_MAX || len > UINT16_MAX)
-		return;
 	if (entry && (entry->is_absent != !value || entry->value_len != len)) {
 		remove_entry(cache, slot);
 		entry = NULL;
 	}
-	if (!entry)
+	if (!entry && field.len <= CACHE_FIELD_MAX && len <= UINT16_MAX)
 		entry = add_entry(cache, field, len, !value);
 	if (entry) {
-		life_ms = value ? cache->options.ttl_ms
-				: cache->options.negative_ms;
-		entry->life_ms = jitter(cache, life_ms);
-		entry->fresh_until_ms = asked_ms + entry->life_ms;
+		entry->asked_ms = asked_ms;
+		entry->epoch = epoch;
+		entry->cut = draw_cut(cache);
 		if (len > 0)
 			memcpy(entry->bytes, value, len);
 	}

@@ -3,7 +3,10 @@
  * cache: what is known of each field of the hash, and for how long.
  *
  * A field's entry is a value (opaque bytes) or the knowledge that the field is
- * absent. An entry is fresh, then stale, then gone. Values and absences have a
+ * absent. An entry is fresh, then stale, then gone.
+ * What was asked in an older epoch is not fresh either. While changes are
+ * pushed to us, what is of this epoch lives CACHE_PUSH_FACTOR times as long.
+ * Values and absences have a
  * bound each, so that a flood of invented hosts can neither grow memory nor
  * push out real routes. The clock is passed in; nothing here does I/O.
  *
@@ -19,6 +22,7 @@
 
 enum {
 	CACHE_FIELD_MAX = 254,	/* bytes of a field: `*` and a host */
+	CACHE_PUSH_FACTOR = 30, /* longer lives while changes are pushed */
 	CACHE_ABSENT_SHARE = 16 /* absences may be a sixteenth of the values */
 };
 
@@ -65,11 +69,32 @@ enum cache_state cache_get(struct cache *cache, struct span field,
 			   int64_t now_ms, struct cache_hit *hit) MUST_CHECK;
 
 /* Keeps a copy of `value`, or with NULL that the field is absent, as was asked
- * at `asked_ms`. Lives are shortened by up to a tenth, at random, so that
- * entries made together do not end together. Without memory the field becomes
- * unknown. */
+ * at `asked_ms` in `epoch`. Lives are shortened by up to a tenth, at random, so
+ * that entries made together do not end together. Without memory the field
+ * becomes unknown. */
 void cache_put(struct cache *cache, struct span field, const void *value,
-	       size_t len, int64_t asked_ms);
+	       size_t len, int64_t asked_ms, uint32_t epoch);
+
+/* The epoch that answers to what is asked now belong to. */
+uint32_t cache_epoch(const struct cache *cache);
+
+/* Anything may have changed: what was asked until now is no longer fresh. */
+void cache_raise_epoch(struct cache *cache);
+
+/* From `now_ms` on changes are pushed to us, or no longer are. */
+void cache_set_push(struct cache *cache, bool is_up, int64_t now_ms);
+
+/* Is there a value of an older epoch for the field? */
+bool cache_is_outdated(struct cache *cache, struct span field);
+
+/* Begins a walk over the values of older epochs, those used most first. */
+void cache_begin_sweep(struct cache *cache);
+
+/* Goes on with it: up to `max` fields, which live until the next put. Looks at
+ * a bounded number of entries, so fewer may come although there are more.
+ * False when the walk is over and none came. */
+bool cache_sweep(struct cache *cache, struct span *fields, size_t max,
+		 size_t *count) MUST_CHECK;
 
 const struct cache_counters *cache_count(const struct cache *cache);
 

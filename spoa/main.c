@@ -37,9 +37,9 @@ struct app {
 	struct resolver *resolver;
 	struct conns *conns;
 	struct event *signals[3];
-	struct event *expire; /* of the request that waits the longest */
-	int64_t expire_ms;    /* when it fires, or -1 */
-	bool is_cut;	      /* a second signal: stop at once */
+	struct event *alarm; /* when the resolver has to do something */
+	int64_t alarm_ms;    /* that time, or -1 */
+	bool is_cut;	     /* a second signal: stop at once */
 };
 
 static bool complain(struct app *app, const char *where, const char *what)
@@ -173,13 +173,13 @@ static void on_signal(evutil_socket_t number, short what, void *context)
 	conns_stop(app->conns);
 }
 
-static void on_expire(evutil_socket_t fd, short what, void *context)
+static void on_alarm(evutil_socket_t fd, short what, void *context)
 {
 	struct app *app = context;
 
 	(void)fd;
 	(void)what;
-	app->expire_ms = -1; /* the end of the turn does it */
+	app->alarm_ms = -1; /* the end of the turn does it */
 }
 
 static bool watch_signals(struct app *app)
@@ -194,9 +194,9 @@ static bool watch_signals(struct app *app)
 		if (!app->signals[i] || event_add(app->signals[i], NULL) != 0)
 			return false;
 	}
-	app->expire = evtimer_new(app->loop.base, on_expire, app);
-	app->expire_ms = -1;
-	return app->expire != NULL;
+	app->alarm = evtimer_new(app->loop.base, on_alarm, app);
+	app->alarm_ms = -1;
+	return app->alarm != NULL;
 }
 
 static bool open_rooms(struct app *app)
@@ -213,7 +213,8 @@ static bool open_rooms(struct app *app)
 		.url_count = config->redis.count,
 		.key = config->routes.text,
 		.value_max = ROUTE_TEXT_MAX,
-		.lookup_timeout_ms = config->lookup_timeout_ms};
+		.lookup_timeout_ms = config->lookup_timeout_ms,
+		.ttl_ms = config->ttl_ms};
 	const struct resolver_options resolver = {
 		.lookup_timeout_ms = config->lookup_timeout_ms,
 		.waiting_max = (size_t)config->max_waiting,
@@ -250,25 +251,29 @@ static void close_rooms(struct app *app)
 	for (i = 0; i < ARRAY_LEN(app->signals); i++)
 		if (app->signals[i])
 			event_free(app->signals[i]);
-	if (app->expire)
-		event_free(app->expire);
+	if (app->alarm)
+		event_free(app->alarm);
 	if (app->loop.base)
 		loop_fini(&app->loop);
 }
 
-/* Answers those that have waited too long and sets the alarm for the next. */
-static void expire_waiters(struct app *app)
+/* Lets the resolver do what is due and sets the alarm for what is next. */
+static void work(struct app *app)
 {
 	int64_t now_ms = loop_now(&app->loop);
-	int64_t next_ms = resolver_expire(app->resolver, now_ms);
+	int64_t expire_ms = resolver_expire(app->resolver, now_ms);
+	int64_t sweep_ms = resolver_sweep(app->resolver, now_ms);
+	int64_t next_ms = expire_ms;
 
-	if (next_ms == app->expire_ms)
+	if (next_ms < 0 || (sweep_ms >= 0 && sweep_ms < next_ms))
+		next_ms = sweep_ms;
+	if (next_ms == app->alarm_ms)
 		return;
-	app->expire_ms = next_ms;
+	app->alarm_ms = next_ms;
 	if (next_ms < 0)
-		event_del(app->expire);
+		event_del(app->alarm);
 	else
-		loop_arm(app->expire, next_ms - now_ms);
+		loop_arm(app->alarm, next_ms - now_ms);
 }
 
 static bool serve(struct app *app)
@@ -287,7 +292,7 @@ static bool serve(struct app *app)
 		 log_number("pid", getpid()));
 	while (!app->is_cut && !conns_are_stopped(app->conns)) {
 		loop_turn(&app->loop);
-		expire_waiters(app);
+		work(app);
 		conns_end_turn(app->conns);
 	}
 	log_info("stopped");

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * redis: one connection to one Redis server.
+ * redis: the lookups of one Redis server.
  *
- * It resolves, connects, says who we are and asks for a field to see whether
- * the server can really serve (`-LOADING` and `-NOAUTH` show here). Then it
- * carries lookups, one HMGET each, pipelined. It never blocks and it ends at
- * the first trouble: what was under way stays in its queue for the owner, who
+ * It asks for a field to see whether the server can really serve (`-LOADING`
+ * and `-NOAUTH` show here), then carries lookups over a wire, one HMGET each,
+ * pipelined, and the commands that let Redis say what changes. At the first
+ * trouble it ends: what was under way stays in its queue for the owner, who
  * decides what comes next.
  */
 #ifndef SPOA_REDIS_H
@@ -31,6 +31,10 @@ struct redis_options {
 	 * from the loop, never from within a call of this room. The owner
 	 * then takes the lookups and frees the connection. */
 	void (*lost)(void *context, struct redis *redis, const char *why);
+	/* What redis_track or redis_check_tracking found: `problem` is empty
+	 * when Redis tells the subscriber of changes. */
+	void (*tracked)(void *context, struct redis *redis,
+			struct span problem);
 	void *context;
 };
 
@@ -57,5 +61,13 @@ bool redis_send(struct redis *redis, struct lookup *lookup,
 
 /* Moves the unanswered lookups, oldest first, to the front of `queue`. */
 void redis_take_lookups(struct redis *redis, struct lookup_queue *queue);
+
+/* Asks Redis to tell the client `subscriber` of every write to keys that begin
+ * with ours (CLIENT TRACKING, broadcast mode); `tracked` follows. Does nothing
+ * while an earlier one is not answered. */
+void redis_track(struct redis *redis, int64_t subscriber);
+
+/* Asks whether it still does; `tracked` follows. */
+void redis_check_tracking(struct redis *redis);
 
 #endif

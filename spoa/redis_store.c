@@ -9,6 +9,7 @@
 #include <event2/dns.h>
 #include <stdlib.h>
 
+#include "channel.h"
 #include "log.h"
 #include "redis.h"
 
@@ -17,6 +18,9 @@ enum {
 	BACKOFF_MAX_MS = 1000,
 	STABLE_MS = 1000,    /* ready for this long: a loss is tried at once */
 	TAKE_BACK_MS = 1000, /* between tries of a preferred server */
+	PROBE_MIN_MS = 100,  /* between two probes of the push channel */
+	PROBE_MAX_MS = 3000,
+	PROBE_SHARE = 3,     /* so many within a life of a route */
 	TRIES_MAX = 2,	     /* connections that a lookup may be sent on */
 	WARN_MS = 10 * 1000, /* at most one warning of a kind */
 };
@@ -30,6 +34,7 @@ struct redis_store {
 	size_t current;		/* its number among the urls */
 	struct redis *better;	/* a preferred server that is tried; or NULL */
 	size_t better_number;
+	struct channel *channel;     /* of changes, at the server that serves */
 	struct event *retry;	     /* opens `redis` */
 	struct event *take_back;     /* opens `better` */
 	struct lookup_queue waiting; /* for a connection that is ready */
@@ -50,6 +55,14 @@ static const struct redis_url *current_url(const struct redis_store *self)
 static int64_t now(struct redis_store *self)
 {
 	return loop_now(self->options.loop);
+}
+
+static void tell(void *context, enum store_news news, struct span field)
+{
+	struct redis_store *self = context;
+
+	if (self->face.news)
+		self->face.news(self->face.context, news, field, now(self));
 }
 
 static void fail_lookup(struct redis_store *self, struct lookup *lookup)
@@ -125,6 +138,7 @@ static void on_ready(void *context, struct redis *redis)
 
 	if (redis == self->better) {
 		if (self->redis) {
+			channel_close(self->channel, "another server serves");
 			take_lookups(self, self->redis);
 			redis_free(self->redis);
 		}
@@ -138,6 +152,7 @@ static void on_ready(void *context, struct redis *redis)
 	log_info("redis connected", log_text("server", current_url(self)->name),
 		 log_text("role", self->current ? "backup" : "preferred"));
 	send_waiting(self);
+	channel_open(self->channel, redis, current_url(self));
 	if (self->current > 0)
 		loop_arm(self->take_back, TAKE_BACK_MS);
 }
@@ -179,6 +194,7 @@ static void on_lost(void *context, struct redis *redis, const char *why)
 		loop_arm(self->take_back, TAKE_BACK_MS);
 		return;
 	}
+	channel_close(self->channel, why);
 	self->redis = NULL;
 	if (ready_for >= 0) {
 		log_warn("redis lost",
@@ -200,6 +216,14 @@ static void on_lost(void *context, struct redis *redis, const char *why)
 	try_next(self, was_stable || self->options.url_count > 1);
 }
 
+static void on_tracked(void *context, struct redis *redis, struct span problem)
+{
+	struct redis_store *self = context;
+
+	if (redis == self->redis)
+		channel_tracked(self->channel, problem);
+}
+
 static struct redis *open_redis(struct redis_store *self, size_t number)
 {
 	struct redis_options options = {
@@ -211,6 +235,7 @@ static struct redis *open_redis(struct redis_store *self, size_t number)
 		.lookup_timeout_ms = self->options.lookup_timeout_ms,
 		.ready = on_ready,
 		.lost = on_lost,
+		.tracked = on_tracked,
 		.context = self,
 	};
 
@@ -292,6 +317,26 @@ static struct evdns_base *open_dns(struct event_base *base)
 	return dns;
 }
 
+/* Two probes and their patience pass within a life of a route, so that no
+ * change is missed for longer than --ttl. */
+static struct channel *new_channel(struct redis_store *self)
+{
+	int64_t interval_ms = self->options.ttl_ms / PROBE_SHARE;
+	struct channel_options options = {.loop = self->options.loop,
+					  .dns = self->dns,
+					  .key = self->options.key,
+					  .value_max = self->options.value_max,
+					  .news = tell,
+					  .context = self};
+
+	if (interval_ms < PROBE_MIN_MS)
+		interval_ms = PROBE_MIN_MS;
+	if (interval_ms > PROBE_MAX_MS)
+		interval_ms = PROBE_MAX_MS;
+	options.interval_ms = interval_ms;
+	return channel_new(&options);
+}
+
 struct redis_store *redis_store_new(const struct redis_store_options *options,
 				    const struct hash_secret *secret)
 {
@@ -311,7 +356,8 @@ struct redis_store *redis_store_new(const struct redis_store_options *options,
 			self->dns = open_dns(base);
 	self->retry = evtimer_new(base, on_retry, self);
 	self->take_back = evtimer_new(base, on_take_back, self);
-	if (!self->retry || !self->take_back) {
+	self->channel = new_channel(self);
+	if (!self->retry || !self->take_back || !self->channel) {
 		redis_store_free(self);
 		return NULL;
 	}
@@ -332,6 +378,7 @@ void redis_store_free(struct redis_store *self)
 {
 	if (!self)
 		return;
+	channel_free(self->channel);
 	close_redis(self, self->redis);
 	close_redis(self, self->better);
 	fail_waiting(self);

@@ -24,6 +24,7 @@ struct redis_store_options {
 	const char *key;
 	size_t value_max; /* bytes */
 	int64_t lookup_timeout_ms;
+	int64_t ttl_ms; /* a change must not be missed for longer */
 };
 
 /* Starts to connect. NULL when there is no memory. What the options point to

@@ -11,6 +11,11 @@
 #include "guard.h"
 #include "host.h"
 
+enum {
+	SWEEP_PAUSE_MS = 5,  /* between two batches */
+	SWEEP_AWAY_MS = 200, /* while the store is away */
+};
+
 TAILQ_HEAD(waiter_queue, waiter);
 
 /* One question to the store, for one host. */
@@ -19,7 +24,9 @@ struct flight {
 	struct resolver *resolver;
 	struct flight *chain; /* next in the bucket */
 	struct waiter_queue waiters;
+	struct span fields[HOST_CANDIDATES];
 	int64_t asked_ms;
+	uint32_t epoch;	 /* in which it was asked */
 	uint16_t asked;	 /* bit i: candidate i is asked for */
 	uint16_t absent; /* bit i: candidate i was known to be absent */
 	struct host host;
@@ -40,6 +47,17 @@ struct walk {
 	struct cache_hit hit;
 };
 
+/* Fields that are read again in the background, together. */
+struct batch {
+	struct lookup lookup;
+	struct resolver *resolver;
+	bool is_open; /* the store has it */
+	int64_t asked_ms;
+	uint32_t epoch;
+	struct span fields[STORE_FIELDS_MAX];
+	char texts[STORE_FIELDS_MAX][CACHE_FIELD_MAX];
+};
+
 struct resolver {
 	struct resolver_options options;
 	struct hash_secret secret;
@@ -50,10 +68,17 @@ struct resolver {
 	size_t mask; /* number of buckets, a power of two, less one */
 	int64_t now_ms;
 	struct resolver_counters counters;
+	struct batch named; /* fields that were named as changed */
+	struct batch swept; /* fields of an older epoch */
+	bool is_sweeping;
+	int64_t sweep_ms; /* not before this goes the next batch */
 	struct host host; /* what the last answer borrows */
 	struct host_field field;
 	union route_room room;
 };
+
+static void hear(void *context, enum store_news news, struct span field,
+		 int64_t now_ms);
 
 struct resolver *resolver_new(const struct resolver_options *options,
 			      const struct hash_secret *secret,
@@ -77,6 +102,8 @@ struct resolver *resolver_new(const struct resolver_options *options,
 	resolver->cache = cache;
 	resolver->store = store;
 	TAILQ_INIT(&resolver->queue);
+	store->news = hear;
+	store->context = resolver;
 	return resolver;
 }
 
@@ -236,6 +263,7 @@ static void list_fields(struct flight *flight, uint16_t asked)
 	size_t i;
 
 	flight->asked = asked;
+	flight->lookup.fields = flight->fields;
 	flight->lookup.count = 0;
 	for (i = 0; i < flight->candidates.count; i++) {
 		struct span field = host_candidate(
@@ -244,7 +272,7 @@ static void list_fields(struct flight *flight, uint16_t asked)
 		if (!(asked & 1U << i))
 			continue;
 		memcpy(text, field.p, field.len);
-		flight->lookup.fields[flight->lookup.count++] =
+		flight->fields[flight->lookup.count++] =
 			(struct span){text, field.len};
 		text += field.len;
 	}
@@ -286,6 +314,7 @@ static struct flight *start_flight(struct resolver *resolver,
 	flight->candidates = candidates;
 	flight->absent = walk->absent;
 	flight->asked_ms = resolver->now_ms;
+	flight->epoch = cache_epoch(resolver->cache);
 	flight->lookup.done = finish_flight;
 	TAILQ_INIT(&flight->waiters);
 	list_fields(flight, asked);
@@ -349,6 +378,7 @@ static bool join_flight(struct resolver *resolver, const struct host *host,
 		resolver->counters.lookups++;
 	}
 	waiter->flight = flight;
+	waiter->epoch = cache_epoch(resolver->cache);
 	waiter->deadline_ms =
 		resolver->now_ms + resolver->options.lookup_timeout_ms;
 	TAILQ_INSERT_TAIL(&flight->waiters, waiter, in_flight);
@@ -404,21 +434,22 @@ enum resolver_result resolver_ask(struct resolver *resolver, struct span host,
 	return RESOLVER_DONE;
 }
 
-/* Parses a value into `resolver->room` and keeps it in the cache. */
-static void keep_value(struct flight *flight, struct span field,
-		       const struct store_value *value)
+/* Parses a value into `resolver->room` and keeps it in the cache, as it was
+ * asked for `host` at `asked_ms` in `epoch`. */
+static void keep_value(struct resolver *resolver, struct span host,
+		       struct span field, const struct store_value *value,
+		       int64_t asked_ms, uint32_t epoch)
 {
-	struct resolver *resolver = flight->resolver;
 	const struct resolver_options *options = &resolver->options;
 	struct route *route = &resolver->room.route;
-	struct bad_route bad = {.host = host_span(&flight->host),
+	struct bad_route bad = {.host = host,
 				.field = field,
 				.text = value->text,
 				.size = value->text.len,
 				.column = 1};
 
 	if (value->kind == STORE_NONE) {
-		cache_put(resolver->cache, field, NULL, 0, flight->asked_ms);
+		cache_put(resolver->cache, field, NULL, 0, asked_ms, epoch);
 		return;
 	}
 	if (value->kind == STORE_TOO_LARGE) {
@@ -431,8 +462,8 @@ static void keep_value(struct flight *flight, struct span field,
 	}
 	if (bad.error != ROUTE_GOOD)
 		options->bad_route(options->context, &bad);
-	cache_put(resolver->cache, field, route, route_size(route),
-		  flight->asked_ms);
+	cache_put(resolver->cache, field, route, route_size(route), asked_ms,
+		  epoch);
 }
 
 /* The answer of a reply whose values are in the cache by now, but perhaps not
@@ -471,7 +502,7 @@ static bool fill_reply(struct flight *flight, const struct store_value *values,
 	return true;
 }
 
-/* What the reply relied on has left the cache: ask once more, for all. */
+/* Asks once more, for all candidates. */
 static bool ask_again(struct flight *flight)
 {
 	struct resolver *resolver = flight->resolver;
@@ -479,21 +510,45 @@ static bool ask_again(struct flight *flight)
 
 	flight->absent = 0;
 	flight->asked_ms = resolver->now_ms;
+	flight->epoch = cache_epoch(resolver->cache);
 	list_fields(flight, all);
 	return resolver->store->ask(resolver->store, &flight->lookup,
 				    resolver->now_ms);
 }
 
-static void answer_waiters(struct flight *flight, const struct answer *answer)
+/* Answers the waiters that asked before `epoch` ended; false when there are
+ * others, for whom the answer may be too old. */
+static bool answer_waiters(struct flight *flight, uint32_t epoch,
+			   const struct answer *answer)
 {
 	struct resolver *resolver = flight->resolver;
 	const struct resolver_options *options = &resolver->options;
 	struct waiter *waiter;
 
+	/* They joined in the order of their epochs. */
 	while ((waiter = TAILQ_FIRST(&flight->waiters)) != NULL) {
+		if (waiter->epoch != epoch)
+			return false;
 		detach(resolver, waiter);
 		options->answered(options->context, waiter, answer);
 	}
+	return true;
+}
+
+/* The reply tells what was so before any later change was heard of. */
+static bool take_reply(struct flight *flight, const struct store_value *values)
+{
+	struct lookup *lookup = &flight->lookup;
+	struct answer answer;
+	size_t i;
+
+	/* Backwards: the first value is parsed last and stays in `room`. */
+	for (i = lookup->count; i-- > 0;)
+		keep_value(flight->resolver, host_span(&flight->host),
+			   lookup->fields[i], &values[i], flight->asked_ms,
+			   flight->epoch);
+	return fill_reply(flight, values, &answer) &&
+	       answer_waiters(flight, flight->epoch, &answer);
 }
 
 static void finish_flight(struct lookup *lookup, enum store_status status,
@@ -502,24 +557,110 @@ static void finish_flight(struct lookup *lookup, enum store_status status,
 	struct flight *flight = (struct flight *)lookup;
 	struct resolver *resolver = flight->resolver;
 	struct answer answer;
+	struct waiter *waiter;
+
+	resolver->now_ms = now_ms;
+	/* What the reply relied on may have left the cache, or a change was
+	 * heard of after it was asked for. */
+	if (status == STORE_ANSWERED && !take_reply(flight, values) &&
+	    ask_again(flight))
+		return;
+	while ((waiter = TAILQ_FIRST(&flight->waiters)) != NULL) {
+		fill_without_store(resolver, &flight->host, &answer);
+		answer_waiters(flight, waiter->epoch, &answer);
+	}
+	free_flight(resolver, flight);
+}
+
+static void finish_batch(struct lookup *lookup, enum store_status status,
+			 const struct store_value *values, int64_t now_ms)
+{
+	struct batch *batch = (struct batch *)lookup;
+	struct resolver *resolver = batch->resolver;
 	size_t i;
 
 	resolver->now_ms = now_ms;
-	if (status == STORE_ANSWERED) {
-		/* Backwards: the first value is parsed last and stays in
-		 * `room`. */
-		for (i = lookup->count; i-- > 0;)
-			keep_value(flight, lookup->fields[i], &values[i]);
-		if (!fill_reply(flight, values, &answer)) {
-			if (ask_again(flight))
-				return;
-			status = STORE_FAILED;
-		}
+	for (i = 0; status == STORE_ANSWERED && i < lookup->count; i++)
+		keep_value(resolver, batch->fields[i], batch->fields[i],
+			   &values[i], batch->asked_ms, batch->epoch);
+	resolver->counters.rereads += lookup->count;
+	batch->is_open = false;
+	batch->lookup.count = 0;
+}
+
+static void add_to_batch(struct batch *batch, struct span field)
+{
+	size_t i = batch->lookup.count;
+
+	if (i == STORE_FIELDS_MAX || batch->is_open)
+		return;
+	memcpy(batch->texts[i], field.p, field.len);
+	batch->fields[i] = (struct span){batch->texts[i], field.len};
+	batch->lookup.count++;
+}
+
+/* False when the store cannot be asked; then the batch is empty again. */
+static bool send_batch(struct resolver *resolver, struct batch *batch)
+{
+	batch->resolver = resolver;
+	batch->asked_ms = resolver->now_ms;
+	batch->epoch = cache_epoch(resolver->cache);
+	batch->lookup.fields = batch->fields;
+	batch->lookup.done = finish_batch;
+	batch->is_open = resolver->store->ask(resolver->store, &batch->lookup,
+					      resolver->now_ms);
+	if (!batch->is_open)
+		batch->lookup.count = 0;
+	return batch->is_open;
+}
+
+int64_t resolver_sweep(struct resolver *resolver, int64_t now_ms)
+{
+	struct batch *named = &resolver->named;
+	struct batch *swept = &resolver->swept;
+	struct span fields[STORE_FIELDS_MAX];
+	size_t count, i;
+
+	resolver->now_ms = now_ms;
+	if (named->lookup.count > 0 && !named->is_open)
+		send_batch(resolver, named);
+	if (!resolver->is_sweeping || swept->is_open)
+		return -1;
+	if (now_ms < resolver->sweep_ms)
+		return resolver->sweep_ms;
+	resolver->sweep_ms = now_ms + SWEEP_PAUSE_MS;
+	if (!resolver->store->is_up(resolver->store, now_ms)) {
+		resolver->sweep_ms = now_ms + SWEEP_AWAY_MS;
+		return resolver->sweep_ms;
 	}
-	if (status == STORE_FAILED)
-		fill_without_store(resolver, &flight->host, &answer);
-	answer_waiters(flight, &answer);
-	free_flight(resolver, flight);
+	if (!cache_sweep(resolver->cache, fields, ARRAY_LEN(fields), &count)) {
+		resolver->is_sweeping = false;
+		return -1;
+	}
+	for (i = 0; i < count; i++)
+		add_to_batch(swept, fields[i]);
+	if (count > 0 && send_batch(resolver, swept))
+		return -1;
+	return resolver->sweep_ms;
+}
+
+static void hear(void *context, enum store_news news, struct span field,
+		 int64_t now_ms)
+{
+	struct resolver *resolver = context;
+
+	if (news == STORE_PUSH_UP || news == STORE_PUSH_DOWN) {
+		cache_set_push(resolver->cache, news == STORE_PUSH_UP, now_ms);
+		return;
+	}
+	/* A field that is named may not be the only one: Redis merges what
+	 * several writers did. */
+	cache_raise_epoch(resolver->cache);
+	cache_begin_sweep(resolver->cache);
+	resolver->is_sweeping = true;
+	resolver->counters.epochs++;
+	if (news == STORE_NAMED && cache_is_outdated(resolver->cache, field))
+		add_to_batch(&resolver->named, field);
 }
 
 int64_t resolver_expire(struct resolver *resolver, int64_t now_ms)

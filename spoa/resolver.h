@@ -24,6 +24,7 @@ struct resolver;
 struct waiter {
 	struct flight *flight;
 	int64_t deadline_ms;
+	uint32_t epoch; /* in which it asked */
 	TAILQ_ENTRY(waiter) in_flight;
 	TAILQ_ENTRY(waiter) in_queue;
 };
@@ -59,6 +60,8 @@ struct resolver_counters {
 	uint64_t refreshes; /* flights started ahead, with nobody waiting */
 	uint64_t timeouts;  /* requests that waited too long */
 	uint64_t refused;   /* requests beyond waiting_max */
+	uint64_t epochs;    /* changes that were heard of */
+	uint64_t rereads;   /* fields read again because of them */
 };
 
 enum resolver_result {
@@ -67,7 +70,7 @@ enum resolver_result {
 };
 
 /* NULL when there is no memory. Cache and store stay the caller's and must
- * live longer. */
+ * live longer; the store's news go to the resolver from now on. */
 struct resolver *resolver_new(const struct resolver_options *options,
 			      const struct hash_secret *secret,
 			      struct cache *cache, struct store *store);
@@ -88,6 +91,12 @@ void resolver_cancel(struct resolver *resolver, struct waiter *waiter);
 /* Answers the requests that have waited too long. Returns when the next one
  * will have, or -1 when none waits. */
 int64_t resolver_expire(struct resolver *resolver, int64_t now_ms);
+
+/* Reads again, in paced batches, what may have changed since it was read: the
+ * fields that were named first, then the others, the most used ones first.
+ * Returns when it wants to go on, or -1 when it waits for the store or has
+ * nothing to do. */
+int64_t resolver_sweep(struct resolver *resolver, int64_t now_ms);
 
 const struct resolver_counters *resolver_count(const struct resolver *resolver);
 

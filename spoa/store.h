@@ -13,7 +13,7 @@
 
 #include <sys/queue.h>
 
-enum { STORE_FIELDS_MAX = 10 };
+enum { STORE_FIELDS_MAX = 64 };
 
 enum store_status {
 	STORE_ANSWERED, /* there is a value for each field */
@@ -34,7 +34,7 @@ struct store_value {
 
 /* One question: some fields, to be answered together. */
 struct lookup {
-	struct span fields[STORE_FIELDS_MAX];
+	const struct span *fields; /* at most STORE_FIELDS_MAX; the caller's */
 	size_t count;
 	/* Called exactly once for each accepted lookup, never from within
 	 * `ask`. `values` has `count` elements, or is NULL with STORE_FAILED.
@@ -49,12 +49,25 @@ struct lookup {
 
 TAILQ_HEAD(lookup_queue, lookup);
 
+/* What a store may say of itself. */
+enum store_news {
+	STORE_CHANGED,	 /* any field may have changed */
+	STORE_NAMED,	 /* the field in question was named as changed */
+	STORE_PUSH_UP,	 /* all changes since the last STORE_CHANGED are told */
+	STORE_PUSH_DOWN, /* from now on they may not be */
+};
+
 struct store {
 	/* Takes a lookup; false when the store cannot be asked at present, and
 	 * then nothing is kept. */
 	bool (*ask)(struct store *store, struct lookup *lookup, int64_t now_ms);
 	/* Is it worth waiting for a lookup that was taken earlier? */
 	bool (*is_up)(struct store *store, int64_t now_ms);
+	/* Set by the one who wants to hear: called from the loop, never from
+	 * within `ask`. `field` is empty but with STORE_NAMED. */
+	void (*news)(void *context, enum store_news news, struct span field,
+		     int64_t now_ms);
+	void *context;
 };
 
 #endif

@@ -30,7 +30,7 @@ static void put(struct cache *cache, const char *field, const char *value,
 		int64_t now_ms)
 {
 	cache_put(cache, span_of(field), value, value ? strlen(value) : 0,
-		  now_ms);
+		  now_ms, 0);
 }
 
 static enum cache_state get(struct cache *cache, const char *field,
@@ -267,7 +267,7 @@ static void test_lengths(void **state)
 	for (i = 0; i < ARRAY_LEN(lengths); i++) {
 		struct span name = {field, CACHE_FIELD_MAX - i};
 
-		cache_put(cache, name, value, lengths[i], T0);
+		cache_put(cache, name, value, lengths[i], T0, 0);
 		assert_int_equal(cache_get(cache, name, T0, &hit), CACHE_FRESH);
 		assert_non_null(hit.value);
 		assert_int_equal(hit.len, lengths[i]);
@@ -275,11 +275,11 @@ static void test_lengths(void **state)
 		assert_int_equal((uintptr_t)hit.value % 2, 0);
 	}
 	/* an absence has no length */
-	cache_put(cache, span_of("none"), NULL, 7, T0);
+	cache_put(cache, span_of("none"), NULL, 7, T0, 0);
 	assert_int_equal(get(cache, "none", T0, &hit), CACHE_FRESH);
 	assert_null(hit.value);
 	assert_int_equal(hit.len, 0);
-	cache_put(cache, (struct span){field, CACHE_FIELD_MAX + 1}, "x", 1, T0);
+	cache_put(cache, (struct span){field, CACHE_FIELD_MAX + 1}, "x", 1, T0, 0);
 	assert_int_equal(cache_count(cache)->values, ARRAY_LEN(lengths));
 	cache_free(cache);
 }
@@ -296,7 +296,7 @@ static void test_fields_are_whole(void **state)
 
 	(void)state;
 	for (i = 0; i < ARRAY_LEN(fields); i++)
-		cache_put(cache, fields[i], &i, sizeof(i), T0);
+		cache_put(cache, fields[i], &i, sizeof(i), T0, 0);
 	for (i = 0; i < ARRAY_LEN(fields); i++) {
 		assert_int_equal(cache_get(cache, fields[i], T0, &hit),
 				 CACHE_FRESH);
@@ -473,7 +473,7 @@ static void test_many_entries(void **state)
 	(void)state;
 	for (i = 0; i < COUNT; i++)
 		cache_put(cache, span_of(name_of(room, 'm', (size_t)i)), &i,
-			  sizeof(i), T0);
+			  sizeof(i), T0, 0);
 	for (i = 0; i < COUNT; i++) {
 		struct cache_hit hit;
 

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * channel: how Redis tells us of changes, as a whole.
+ *
+ * It takes two connections to one server: a subscriber of its own, and the one
+ * that carries the lookups, which asks Redis to tell the subscriber. Neither
+ * hears when the other dies, so both are asked again and again, and the
+ * channel is up only while both answer. It reports what it hears, and when it
+ * comes up or goes down.
+ */
+#ifndef SPOA_CHANNEL_H
+#define SPOA_CHANNEL_H
+
+#include "loop.h"
+#include "redis.h"
+#include "redis_url.h"
+#include "store.h"
+
+struct channel;
+
+struct channel_options {
+	struct loop *loop;
+	struct evdns_base *dns;
+	const char *key;     /* of the hash */
+	size_t value_max;    /* bytes of a message */
+	int64_t interval_ms; /* of the probes */
+	/* Called from the loop; `field` lives during the call. */
+	void (*news)(void *context, enum store_news news, struct span field);
+	void *context;
+};
+
+/* NULL when there is no memory. */
+struct channel *channel_new(const struct channel_options *options);
+void channel_free(struct channel *channel);
+
+/* `redis`, at `url`, is ready: open the channel there, and keep it open until
+ * channel_close, which must come before `redis` is freed. */
+void channel_open(struct channel *channel, struct redis *redis,
+		  const struct redis_url *url);
+
+/* The server is lost, or another one serves. */
+void channel_close(struct channel *channel, const char *why);
+
+/* What `redis` was told about tracking: pass it on from its `tracked`. */
+void channel_tracked(struct channel *channel, struct span problem);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * redis_wire: one connection to one Redis server, bytes to replies.
+ *
+ * It resolves, connects, says who we are (AUTH, SELECT), then sends commands
+ * and hands over replies in the order they come, each within bounds. It never
+ * blocks and it ends at the first trouble. What the replies mean is its
+ * owner's to know.
+ */
+#ifndef SPOA_REDIS_WIRE_H
+#define SPOA_REDIS_WIRE_H
+
+#include <hiredis/hiredis.h>
+
+#include "loop.h"
+#include "redis_url.h"
+
+struct evdns_base;
+struct redis_wire;
+
+struct redis_wire_options {
+	struct loop *loop;
+	struct evdns_base *dns; /* for names; NULL when all are addresses */
+	const struct redis_url *url;
+	size_t value_max; /* bytes of a bulk string; see the sieve */
+	/* We were let in: commands may be sent. */
+	void (*opened)(void *context);
+	/* A reply, which lives during the call. */
+	void (*replied)(void *context, const redisReply *reply);
+	/* The end; `why` lives during the call. Called once, from the loop,
+	 * never from within a call of this room. The owner then frees it. */
+	void (*lost)(void *context, const char *why);
+	void *context;
+};
+
+enum { WORDS_MAX = 12 };
+
+/* Starts to connect; NULL when there is no memory. What the options point to
+ * must live as long. */
+struct redis_wire *redis_wire_new(const struct redis_wire_options *options);
+void redis_wire_free(struct redis_wire *wire);
+
+/* Sends a command once the wire is open; false when there is no memory. */
+bool redis_wire_send(struct redis_wire *wire, int argc, const char **argv,
+		     const size_t *lens) MUST_CHECK;
+
+/* The same with C strings, at most WORDS_MAX. */
+bool redis_wire_say(struct redis_wire *wire, int argc,
+		    const char **argv) MUST_CHECK;
+
+/* Ends it for a reason that the owner found: `why`, and `detail` unless that
+ * is empty. `lost` follows from the loop. */
+void redis_wire_lose(struct redis_wire *wire, const char *why,
+		     struct span detail);
+
+/* When the server last said something, in ms; 0 when it never did. */
+int64_t redis_wire_heard(const struct redis_wire *wire);
+
+/* How many times bytes came from it. */
+uint64_t redis_wire_reads(const struct redis_wire *wire);
+
+#endif
