@@ -335,8 +335,13 @@ bool cache_sweep(struct cache *cache, struct span *fields, size_t max,
 		struct entry *entry = cache->swept;
 
 		if (!entry) {
-			if (++cache->sweep_class >= ARRAY_LEN(sweep_classes))
+			if (cache->sweep_class + 1 == ARRAY_LEN(sweep_classes))
 				return *count > 0;
+			/* What this class gave is to be read before the next
+			 * one is walked, or it would come again. */
+			if (*count > 0)
+				return true;
+			cache->sweep_class++;
 			cache->swept = cache->values.newest;
 			continue;
 		}

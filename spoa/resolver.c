@@ -516,7 +516,7 @@ static bool ask_again(struct flight *flight)
 				    resolver->now_ms);
 }
 
-/* Answers the waiters that asked before `epoch` ended; false when there are
+/* Answers the waiters that asked in `epoch` or before; false when there are
  * others, for whom the answer may be too old. */
 static bool answer_waiters(struct flight *flight, uint32_t epoch,
 			   const struct answer *answer)
@@ -527,7 +527,7 @@ static bool answer_waiters(struct flight *flight, uint32_t epoch,
 
 	/* They joined in the order of their epochs. */
 	while ((waiter = TAILQ_FIRST(&flight->waiters)) != NULL) {
-		if (waiter->epoch != epoch)
+		if ((int32_t)(waiter->epoch - epoch) > 0)
 			return false;
 		detach(resolver, waiter);
 		options->answered(options->context, waiter, answer);

@@ -232,6 +232,12 @@ static size_t ask(const char *host, int64_t now_ms)
 	return i;
 }
 
+/* The store says that something changed. */
+static void tell(enum store_news news, const char *field, int64_t now_ms)
+{
+	store.face.news(store.face.context, news, span_of(field), now_ms);
+}
+
 /* Asks, lets the store reply, and compares. */
 static void expect(const char *host, int64_t now_ms, const char *answer)
 {
@@ -569,6 +575,164 @@ static void test_hits_do_not_allocate(void **state)
 	assert_true(kit_allocations() == before);
 }
 
+/* A change that is told ends every freshness at once. */
+static void test_changes_are_told(void **state)
+{
+	(void)state;
+	set_field("app.test", "10.0.0.1:80");
+	set_field("*.wild", "10.0.0.2:80");
+	tell(STORE_PUSH_UP, "", 0);
+	expect("app.test", 0, "ok redis 10.0.0.1:80 route=app.test");
+	expect("new.test", 0, "not_found redis");
+	expect("x.wild", 0, "ok redis 10.0.0.2:80 route=*.wild");
+	/* Nothing changed: lives are long. */
+	expect("app.test", TTL * 5, "ok cache 10.0.0.1:80 route=app.test");
+	expect("new.test", NEGATIVE * 5, "not_found cache");
+	set_field("app.test", "10.0.0.3:80");
+	set_field("new.test", "10.0.0.4:80");
+	set_field("*.wild", NULL);
+	tell(STORE_CHANGED, "", TTL * 5);
+	expect("app.test", TTL * 5, "ok redis 10.0.0.3:80 route=app.test");
+	expect("new.test", TTL * 5, "ok redis 10.0.0.4:80 route=new.test");
+	expect("x.wild", TTL * 5, "not_found redis");
+	expect("app.test", TTL * 5, "ok cache 10.0.0.3:80 route=app.test");
+	/* Told no longer: what is older than a life is asked for. */
+	tell(STORE_PUSH_DOWN, "", TTL * 7);
+	expect("app.test", TTL * 7, "ok redis 10.0.0.3:80 route=app.test");
+}
+
+/* What was fresh while changes were told is stale from the loss on, not from
+ * the end of a life long ago. */
+static void test_stale_after_the_channel(void **state)
+{
+	(void)state;
+	set_field("app.test", "10.0.0.1:80");
+	tell(STORE_PUSH_UP, "", 0);
+	expect("app.test", 0, "ok redis 10.0.0.1:80 route=app.test");
+	tell(STORE_PUSH_DOWN, "", TTL * 10);
+	store.is_away = true;
+	expect("app.test", TTL * 10 + STALE - 1,
+	       "ok stale 10.0.0.1:80 route=app.test");
+	expect("app.test", TTL * 10 + STALE, "unavailable none");
+}
+
+/* The reply to a question that was asked before the change must not answer one
+ * that was asked after it. */
+static void test_change_overtakes_reply(void **state)
+{
+	struct lookup *lookup;
+	size_t before, after;
+
+	(void)state;
+	set_field("app.test", "10.0.0.1:80");
+	tell(STORE_PUSH_UP, "", 0);
+	before = ask("app.test", 1);
+	tell(STORE_CHANGED, "", 2);
+	after = ask("app.test", 3);
+	assert_int_equal(store.asked, 1);
+	lookup = TAILQ_FIRST(&store.open);
+	reply(lookup, 4); /* what Redis held before the change */
+	assert_string_equal(test.answers[before],
+			    "ok redis 10.0.0.1:80 route=app.test");
+	assert_string_equal(test.answers[after], "");
+	assert_int_equal(store.asked, 2);
+	set_field("app.test", "10.0.0.2:80");
+	reply_all(5);
+	assert_string_equal(test.answers[after],
+			    "ok redis 10.0.0.2:80 route=app.test");
+	expect("app.test", 6, "ok cache 10.0.0.2:80 route=app.test");
+}
+
+/* A reply that a change overtook, with nobody waiting any more, is not fresh.
+ */
+static void test_overtaken_reply_is_not_fresh(void **state)
+{
+	(void)state;
+	set_field("app.test", "10.0.0.1:80");
+	tell(STORE_PUSH_UP, "", 0);
+	ask("app.test", 1);
+	tell(STORE_CHANGED, "", 2);
+	reply_all(3);
+	set_field("app.test", "10.0.0.2:80");
+	expect("app.test", 4, "ok redis 10.0.0.2:80 route=app.test");
+}
+
+/* Without a request, what is known is read again: the hottest first. */
+static void test_sweep(void **state)
+{
+	char host[32], answer[80];
+	int64_t now_ms = 0;
+	size_t i;
+
+	(void)state;
+	tell(STORE_PUSH_UP, "", 0);
+	for (i = 0; i < 20; i++) {
+		snprintf(host, sizeof(host), "h%zu.test", i);
+		set_field(host, "10.0.0.1:80");
+		ask(host, 0);
+		reply_all(0);
+	}
+	for (i = 0; i < 100; i++)
+		expect("h7.test", 1, "ok cache 10.0.0.1:80 route=h7.test");
+	for (i = 0; i < 20; i++) {
+		snprintf(host, sizeof(host), "h%zu.test", i);
+		set_field(host, "10.0.0.2:80");
+	}
+	store.asked = 0;
+	tell(STORE_CHANGED, "", 2);
+	for (now_ms = 2; resolver_sweep(test.resolver, now_ms) >= 0 ||
+			 !TAILQ_EMPTY(&store.open);
+	     now_ms += 5)
+		reply_all(now_ms);
+	assert_true(store.asked < 5);
+	assert_int_equal(resolver_count(test.resolver)->rereads, 20);
+	for (i = 0; i < 20; i++) {
+		snprintf(host, sizeof(host), "h%zu.test", i);
+		snprintf(answer, sizeof(answer),
+			 "ok cache 10.0.0.2:80 route=%s", host);
+		expect(host, now_ms, answer);
+	}
+}
+
+static void test_sweep_begins_with_the_hottest(void **state)
+{
+	size_t i;
+
+	(void)state;
+	tell(STORE_PUSH_UP, "", 0);
+	set_field("cold.test", "10.0.0.1:80");
+	set_field("hot.test", "10.0.0.1:80");
+	expect("hot.test", 0, "ok redis 10.0.0.1:80 route=hot.test");
+	expect("cold.test", 0, "ok redis 10.0.0.1:80 route=cold.test");
+	for (i = 0; i < 100; i++)
+		ask("hot.test", 1);
+	tell(STORE_CHANGED, "", 2);
+	resolver_sweep(test.resolver, 2);
+	assert_true(!strncmp(store.fields, "hot.test", 8));
+	reply_all(3);
+}
+
+/* A field that is named is read before the sweep and without a request. */
+static void test_named_field_is_read_first(void **state)
+{
+	(void)state;
+	tell(STORE_PUSH_UP, "", 0);
+	set_field("a.test", "10.0.0.1:80");
+	set_field("b.test", "10.0.0.1:80");
+	expect("a.test", 0, "ok redis 10.0.0.1:80 route=a.test");
+	expect("b.test", 0, "ok redis 10.0.0.1:80 route=b.test");
+	set_field("a.test", "10.0.0.2:80");
+	store.asked = 0;
+	tell(STORE_NAMED, "a.test", 1);
+	tell(STORE_NAMED, "never.asked", 1);
+	resolver_sweep(test.resolver, 1);
+	assert_false(TAILQ_EMPTY(&store.open));
+	assert_int_equal(TAILQ_FIRST(&store.open)->count, 1);
+	assert_true(span_is(TAILQ_FIRST(&store.open)->fields[0], "a.test"));
+	reply(TAILQ_FIRST(&store.open), 2);
+	expect("a.test", 2, "ok cache 10.0.0.2:80 route=a.test");
+}
+
 /* Any order of questions, replies, losses, changes, timeouts and cancels: each
  * request gets one answer, which the store gave for that host at some time
  * within the lives, and a host never has two flights. */
@@ -603,10 +767,19 @@ static void test_any_order(void **state)
 		case 3:
 			store.is_away = kit_random() % 4 == 0;
 			break;
+		case 4:
+			tell(kit_random() % 2 ? STORE_CHANGED : STORE_NAMED,
+			     "a.test", now_ms);
+			break;
+		case 5:
+			tell(kit_random() % 2 ? STORE_PUSH_UP : STORE_PUSH_DOWN,
+			     "", now_ms);
+			break;
 		default:
 			break;
 		}
 		resolver_expire(test.resolver, now_ms);
+		resolver_sweep(test.resolver, now_ms);
 		number = ask(host, now_ms);
 		if (kit_random() % 50 == 0) {
 			resolver_cancel(test.resolver, &test.waiters[number]);
@@ -616,6 +789,7 @@ static void test_any_order(void **state)
 			    ARRAY_LEN(hosts));
 	}
 	resolver_expire(test.resolver, now_ms + TIMEOUT);
+	fail_all(now_ms + TIMEOUT);
 	for (i = 0; i < test.asked; i++)
 		assert_string_not_equal(test.answers[i], "");
 }
@@ -641,6 +815,13 @@ int main(void)
 		SCENARIO(test_cancel),
 		SCENARIO(test_no_memory),
 		SCENARIO(test_hits_do_not_allocate),
+		SCENARIO(test_changes_are_told),
+		SCENARIO(test_stale_after_the_channel),
+		SCENARIO(test_change_overtakes_reply),
+		SCENARIO(test_overtaken_reply_is_not_fresh),
+		SCENARIO(test_sweep),
+		SCENARIO(test_sweep_begins_with_the_hottest),
+		SCENARIO(test_named_field_is_read_first),
 		SCENARIO(test_any_order),
 	};
 
