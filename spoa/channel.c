@@ -20,7 +20,8 @@ struct channel {
 	const struct redis_url *url;
 	struct redis_push *push; /* the subscriber; or NULL */
 	enum { CHANNEL_DOWN, CHANNEL_ASKED, CHANNEL_UP } state;
-	bool is_said; /* the log has why it is down */
+	bool is_said;	 /* the log has why it is down */
+	bool is_settled; /* since it was opened */
 	struct event *timer;
 };
 
@@ -28,6 +29,14 @@ static void tell(struct channel *channel, enum store_news news,
 		 struct span field)
 {
 	channel->options.news(channel->options.context, news, field);
+}
+
+static void settle(struct channel *channel)
+{
+	if (channel->is_settled)
+		return;
+	channel->is_settled = true;
+	channel->options.settled(channel->options.context);
 }
 
 /* Says once why it is down; lives then end by --ttl alone. */
@@ -43,6 +52,7 @@ static void go_down(struct channel *channel, struct span why)
 	channel->state = CHANNEL_DOWN;
 	redis_push_free(channel->push);
 	channel->push = NULL;
+	settle(channel);
 }
 
 static void go_up(struct channel *channel)
@@ -52,6 +62,7 @@ static void go_up(struct channel *channel)
 	log_info("redis tells of changes",
 		 log_text("server", channel->url->name));
 	tell(channel, STORE_PUSH_UP, (struct span){0});
+	settle(channel);
 	loop_arm(channel->timer, channel->options.interval_ms);
 }
 
@@ -141,6 +152,7 @@ void channel_open(struct channel *channel, struct redis *redis,
 	channel->redis = redis;
 	channel->url = url;
 	channel->is_said = false;
+	channel->is_settled = false;
 	subscribe(channel);
 }
 
@@ -150,6 +162,7 @@ void channel_close(struct channel *channel, const char *why)
 		return;
 	/* The loss of the server was said already. */
 	channel->is_said = channel->state != CHANNEL_UP || channel->is_said;
+	channel->is_settled = true;
 	go_down(channel, span_of(why));
 	event_del(channel->timer);
 	channel->redis = NULL;

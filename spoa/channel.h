@@ -26,6 +26,10 @@ struct channel_options {
 	int64_t interval_ms; /* of the probes */
 	/* Called from the loop; `field` lives during the call. */
 	void (*news)(void *context, enum store_news news, struct span field);
+	/* Called once after each channel_open: it is up, or it is down for now.
+	 * What is asked of Redis from here on is not overtaken by its coming
+	 * up. */
+	void (*settled)(void *context);
 	void *context;
 };
 

@@ -126,6 +126,7 @@ bool redis_send(struct redis *redis, struct lookup *lookup, int64_t now_ms)
 	if (!send_hmget(redis, lookup->fields, lookup->count))
 		return false;
 	await(redis, lookup, now_ms);
+	lookup->sent(lookup, now_ms);
 	return true;
 }
 

@@ -21,6 +21,7 @@ enum {
 	PROBE_MIN_MS = 100,  /* between two probes of the push channel */
 	PROBE_MAX_MS = 3000,
 	PROBE_SHARE = 3,     /* so many within a life of a route */
+	SETTLE_MS = 20,	     /* for the channel of changes to come up first */
 	TRIES_MAX = 2,	     /* connections that a lookup may be sent on */
 	WARN_MS = 10 * 1000, /* at most one warning of a kind */
 };
@@ -36,6 +37,8 @@ struct redis_store {
 	size_t better_number;
 	struct channel *channel;     /* of changes, at the server that serves */
 	struct event *retry;	     /* opens `redis` */
+	bool is_settled;	     /* lookups may go */
+	struct event *settle;	     /* the end of patience with the channel */
 	struct event *take_back;     /* opens `better` */
 	struct lookup_queue waiting; /* for a connection that is ready */
 	bool is_down;		     /* every server was tried and failed */
@@ -132,6 +135,23 @@ static int64_t next_backoff(struct redis_store *self)
 	return delay - (int64_t)(x % (uint64_t)(delay / 4 + 1));
 }
 
+static void on_settled(void *context)
+{
+	struct redis_store *self = context;
+
+	event_del(self->settle);
+	self->is_settled = true;
+	if (self->redis && redis_is_ready(self->redis))
+		send_waiting(self);
+}
+
+static void on_settle(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	on_settled(context);
+}
+
 static void on_ready(void *context, struct redis *redis)
 {
 	struct redis_store *self = context;
@@ -151,7 +171,10 @@ static void on_ready(void *context, struct redis *redis)
 	self->is_down = false;
 	log_info("redis connected", log_text("server", current_url(self)->name),
 		 log_text("role", self->current ? "backup" : "preferred"));
-	send_waiting(self);
+	/* Redis shall track before it is asked: else the first answers would
+	 * have to be asked for again. */
+	self->is_settled = false;
+	loop_arm(self->settle, SETTLE_MS);
 	channel_open(self->channel, redis, current_url(self));
 	if (self->current > 0)
 		loop_arm(self->take_back, TAKE_BACK_MS);
@@ -288,7 +311,7 @@ static bool ask(struct store *face, struct lookup *lookup, int64_t now_ms)
 	if (!is_up(face, now_ms))
 		return false;
 	lookup->tries = 0;
-	if (!self->redis || !redis_is_ready(self->redis)) {
+	if (!self->redis || !redis_is_ready(self->redis) || !self->is_settled) {
 		TAILQ_INSERT_TAIL(&self->waiting, lookup, link);
 		return true;
 	}
@@ -327,6 +350,7 @@ static struct channel *new_channel(struct redis_store *self)
 					  .key = self->options.key,
 					  .value_max = self->options.value_max,
 					  .news = tell,
+					  .settled = on_settled,
 					  .context = self};
 
 	if (interval_ms < PROBE_MIN_MS)
@@ -356,8 +380,10 @@ struct redis_store *redis_store_new(const struct redis_store_options *options,
 			self->dns = open_dns(base);
 	self->retry = evtimer_new(base, on_retry, self);
 	self->take_back = evtimer_new(base, on_take_back, self);
+	self->settle = evtimer_new(base, on_settle, self);
 	self->channel = new_channel(self);
-	if (!self->retry || !self->take_back || !self->channel) {
+	if (!self->retry || !self->take_back || !self->settle ||
+	    !self->channel) {
 		redis_store_free(self);
 		return NULL;
 	}
@@ -386,6 +412,8 @@ void redis_store_free(struct redis_store *self)
 		event_free(self->retry);
 	if (self->take_back)
 		event_free(self->take_back);
+	if (self->settle)
+		event_free(self->settle);
 	if (self->dns)
 		evdns_base_free(self->dns, 0);
 	free(self);

@@ -292,6 +292,14 @@ static size_t texts_size(const struct host *host,
 static void finish_flight(struct lookup *lookup, enum store_status status,
 			  const struct store_value *values, int64_t now_ms);
 
+static void note_flight(struct lookup *lookup, int64_t now_ms)
+{
+	struct flight *flight = (struct flight *)lookup;
+
+	flight->asked_ms = now_ms;
+	flight->epoch = cache_epoch(flight->resolver->cache);
+}
+
 /* Asks the store for the candidates in `asked`; NULL when it cannot be asked
  * or too much is under way. */
 static struct flight *start_flight(struct resolver *resolver,
@@ -313,8 +321,7 @@ static struct flight *start_flight(struct resolver *resolver,
 	flight->host = *host;
 	flight->candidates = candidates;
 	flight->absent = walk->absent;
-	flight->asked_ms = resolver->now_ms;
-	flight->epoch = cache_epoch(resolver->cache);
+	flight->lookup.sent = note_flight;
 	flight->lookup.done = finish_flight;
 	TAILQ_INIT(&flight->waiters);
 	list_fields(flight, asked);
@@ -509,8 +516,6 @@ static bool ask_again(struct flight *flight)
 	uint16_t all = (uint16_t)((1U << flight->candidates.count) - 1);
 
 	flight->absent = 0;
-	flight->asked_ms = resolver->now_ms;
-	flight->epoch = cache_epoch(resolver->cache);
 	list_fields(flight, all);
 	return resolver->store->ask(resolver->store, &flight->lookup,
 				    resolver->now_ms);
@@ -572,6 +577,14 @@ static void finish_flight(struct lookup *lookup, enum store_status status,
 	free_flight(resolver, flight);
 }
 
+static void note_batch(struct lookup *lookup, int64_t now_ms)
+{
+	struct batch *batch = (struct batch *)lookup;
+
+	batch->asked_ms = now_ms;
+	batch->epoch = cache_epoch(batch->resolver->cache);
+}
+
 static void finish_batch(struct lookup *lookup, enum store_status status,
 			 const struct store_value *values, int64_t now_ms)
 {
@@ -603,9 +616,8 @@ static void add_to_batch(struct batch *batch, struct span field)
 static bool send_batch(struct resolver *resolver, struct batch *batch)
 {
 	batch->resolver = resolver;
-	batch->asked_ms = resolver->now_ms;
-	batch->epoch = cache_epoch(resolver->cache);
 	batch->lookup.fields = batch->fields;
+	batch->lookup.sent = note_batch;
 	batch->lookup.done = finish_batch;
 	batch->is_open = resolver->store->ask(resolver->store, &batch->lookup,
 					      resolver->now_ms);

@@ -260,20 +260,28 @@ static void take_backend(struct parser *in, struct route *route,
 	route->backend_at = (uint16_t)(word.p - text);
 }
 
+enum { BALANCE = 1, CHECK = 2, BACKEND = 4 };
+
+/* The option that the word names, or 0. */
+static unsigned int read_option(struct span word)
+{
+	if (span_is(word, "balance"))
+		return BALANCE;
+	if (span_is(word, "check"))
+		return CHECK;
+	return span_is(word, "backend") ? BACKEND : 0;
+}
+
 /* The options behind the semicolon; there is at least one. */
 static void take_options(struct parser *in, struct route *route,
 			 const char *text)
 {
-	enum { BALANCE = 1, CHECK = 2, BACKEND = 4 };
 	unsigned int seen = 0;
 
 	skip_blanks(in);
 	do {
 		struct span word = take_word(in);
-		unsigned int option = span_is(word, "balance")	 ? BALANCE
-				      : span_is(word, "check")	 ? CHECK
-				      : span_is(word, "backend") ? BACKEND
-								 : 0;
+		unsigned int option = read_option(word);
 
 		if (!option)
 			fail(in, ROUTE_NO_WORD, word.p);

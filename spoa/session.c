@@ -22,25 +22,20 @@ enum {
 /* Puts a literal without its NUL. */
 #define PUT_LITERAL(w, text) spop_put_bytes(w, text, sizeof(text) - 1)
 
-#define SPAN(text)                                                             \
-	{                                                                      \
-		text, sizeof(text) - 1                                         \
-	}
-
 static const struct span status_names[] = {
-	[ANSWER_OK] = SPAN("ok"),
-	[ANSWER_NOT_FOUND] = SPAN("not_found"),
-	[ANSWER_BAD_HOST] = SPAN("bad_host"),
-	[ANSWER_BAD_ROUTE] = SPAN("bad_route"),
-	[ANSWER_DOWN] = SPAN("down"),
-	[ANSWER_UNAVAILABLE] = SPAN("unavailable"),
+	[ANSWER_OK] = {"ok", sizeof("ok") - 1},
+	[ANSWER_NOT_FOUND] = {"not_found", sizeof("not_found") - 1},
+	[ANSWER_BAD_HOST] = {"bad_host", sizeof("bad_host") - 1},
+	[ANSWER_BAD_ROUTE] = {"bad_route", sizeof("bad_route") - 1},
+	[ANSWER_DOWN] = {"down", sizeof("down") - 1},
+	[ANSWER_UNAVAILABLE] = {"unavailable", sizeof("unavailable") - 1},
 };
 
 static const struct span source_names[] = {
-	[ANSWER_FROM_CACHE] = SPAN("cache"),
-	[ANSWER_FROM_REDIS] = SPAN("redis"),
-	[ANSWER_FROM_STALE] = SPAN("stale"),
-	[ANSWER_FROM_NONE] = SPAN("none"),
+	[ANSWER_FROM_CACHE] = {"cache", sizeof("cache") - 1},
+	[ANSWER_FROM_REDIS] = {"redis", sizeof("redis") - 1},
+	[ANSWER_FROM_STALE] = {"stale", sizeof("stale") - 1},
+	[ANSWER_FROM_NONE] = {"none", sizeof("none") - 1},
 };
 
 const char *answer_status_name(enum answer_status status)

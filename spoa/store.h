@@ -36,6 +36,9 @@ struct store_value {
 struct lookup {
 	const struct span *fields; /* at most STORE_FIELDS_MAX; the caller's */
 	size_t count;
+	/* Called each time the question goes out, perhaps from within `ask`:
+	 * what it tells is what the store holds from then on. */
+	void (*sent)(struct lookup *lookup, int64_t now_ms);
 	/* Called exactly once for each accepted lookup, never from within
 	 * `ask`. `values` has `count` elements, or is NULL with STORE_FAILED.
 	 */

@@ -50,10 +50,10 @@ static bool take_lookup(struct store *face, struct lookup *lookup,
 	size_t i;
 
 	(void)face;
-	(void)now_ms;
 	if (store.is_away)
 		return false;
 	store.asked++;
+	lookup->sent(lookup, now_ms);
 	store.fields[0] = '\0';
 	for (i = 0; i < lookup->count; i++)
 		snprintf(store.fields + strlen(store.fields),
