@@ -279,7 +279,8 @@ static void test_lengths(void **state)
 	assert_int_equal(get(cache, "none", T0, &hit), CACHE_FRESH);
 	assert_null(hit.value);
 	assert_int_equal(hit.len, 0);
-	cache_put(cache, (struct span){field, CACHE_FIELD_MAX + 1}, "x", 1, T0, 0);
+	cache_put(cache, (struct span){field, CACHE_FIELD_MAX + 1}, "x", 1, T0,
+		  0);
 	assert_int_equal(cache_count(cache)->values, ARRAY_LEN(lengths));
 	cache_free(cache);
 }
