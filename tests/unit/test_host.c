@@ -205,6 +205,97 @@ static void test_every_length(void **state)
 	}
 }
 
+static void test_long_literal(void **state)
+{
+	char raw[253];
+	struct host host;
+
+	(void)state;
+	memset(raw, '1', sizeof(raw));
+	raw[0] = '[';
+	raw[sizeof(raw) - 1] = ']';
+	assert_false(normalise((struct span){raw, sizeof(raw)}, &host));
+}
+
+/* What a name without port and final dot becomes, byte by byte: the rule in
+ * its plainest words. */
+static bool spell(const char *raw, size_t len, char *name)
+{
+	char last = '.';
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		char c = raw[i];
+
+		if (c >= 'A' && c <= 'Z')
+			c = (char)(c - 'A' + 'a');
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+		      c == '-' || c == '_' || (c == '.' && last != '.')))
+			return false;
+		name[i] = last = c;
+	}
+	return last != '.';
+}
+
+static void assert_spelled(const char *raw, size_t len)
+{
+	char name[300];
+	bool fits = spell(raw, len, name);
+	struct host host;
+
+	if (normalise((struct span){raw, len}, &host) != fits)
+		fail_msg("'%.*s': %d", (int)len, raw, !fits);
+	if (!fits)
+		return;
+	assert_int_equal(host.len, len);
+	assert_memory_equal(host.name, name, len);
+}
+
+/* Each byte in each place, and each pair of dots: a name may be read several
+ * bytes at a time. */
+static void test_every_place(void **state)
+{
+	char raw[40];
+	size_t i, k;
+	int c;
+
+	(void)state;
+	memset(raw, 'x', sizeof(raw));
+	for (i = 0; i + 1 < sizeof(raw); i++) {
+		for (c = 0; c < 256; c++) {
+			raw[i] = (char)(c == ':' ? ';' : c);
+			assert_spelled(raw, sizeof(raw));
+		}
+		raw[i] = '.';
+		for (k = i + 1; k + 1 < sizeof(raw); k++) {
+			raw[k] = '.';
+			assert_spelled(raw, sizeof(raw));
+			raw[k] = 'x';
+		}
+		raw[i] = 'x';
+	}
+}
+
+static void test_random_names(void **state)
+{
+	static const char bytes[] = "aZ0-_..mNz9A";
+	int i;
+
+	(void)state;
+	for (i = 0; i < 100000; i++) {
+		char raw[60];
+		size_t len = 1 + (size_t)kit_random() % (sizeof(raw) - 1), k;
+
+		for (k = 0; k < len; k++)
+			raw[k] = bytes[kit_random() % (sizeof(bytes) - 1)];
+		if (kit_random() % 2)
+			raw[kit_random() % len] = (char)kit_random();
+		if (raw[len - 1] != '.' && !memchr(raw, ':', len) &&
+		    raw[0] != '[')
+			assert_spelled(raw, len);
+	}
+}
+
 /* Random bytes of those that come near a host. */
 static size_t make_raw(char *raw, size_t size)
 {
@@ -249,6 +340,8 @@ static void list_candidates(const char *raw, char *text, size_t size)
 	assert_true(normalise(span_of(raw), &host));
 	host_list_candidates(&host, &list);
 	assert_in_range(list.count, 2, HOST_CANDIDATES);
+	assert_int_equal(list.start[0], 0);
+	assert_int_equal(list.start[list.count - 1], host.len);
 	text[0] = '\0';
 	for (i = 0; i < list.count; i++) {
 		struct host_field room;
@@ -346,6 +439,9 @@ int main(void)
 		cmocka_unit_test(test_no_bytes_at_all),
 		cmocka_unit_test(test_every_byte),
 		cmocka_unit_test(test_every_length),
+		cmocka_unit_test(test_every_place),
+		cmocka_unit_test(test_random_names),
+		cmocka_unit_test(test_long_literal),
 		cmocka_unit_test(test_normalised_stays_so),
 		cmocka_unit_test(test_candidates),
 		cmocka_unit_test(test_candidates_of_127_labels),

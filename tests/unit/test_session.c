@@ -970,6 +970,9 @@ static const struct {
 	 "backend=be.k\n"},
 	{{ANSWER_OK, ANSWER_FROM_STALE, ipv4, 4, 1, BYTES("*.a"), BYTES("")},
 	 "status=ok\nip=192.168.1.1\nport=1\nsource=stale\nroute=*.a\n"},
+	{{ANSWER_OK, ANSWER_FROM_CACHE, ipv4, 4, 1, BYTES("a"), BYTES("b")},
+	 "status=ok\nip=192.168.1.1\nport=1\nsource=cache\nroute=a\n"
+	 "backend=b\n"},
 	{{.status = ANSWER_NOT_FOUND, .source = ANSWER_FROM_CACHE},
 	 "status=not_found\nsource=cache\n"},
 	{{.status = ANSWER_BAD_HOST, .source = ANSWER_FROM_NONE},
@@ -1052,7 +1055,7 @@ static void test_ack_is_these_bytes(void **state)
 	add_notify(7, 2, BYTES(""));
 	feed_wire(&s);
 	assert_int_equal(session_next(&s, &q), SESSION_QUESTION);
-	session_answer(&s, 7, 2, &answers[3].answer);
+	session_answer(&s, 7, 2, &answers[4].answer);
 	out = session_output(&s);
 	assert_int_equal(out.len, sizeof(expected) - 1);
 	assert_memory_equal(out.p, expected, out.len);
