@@ -417,7 +417,7 @@ def test_unknown_types_are_skipped(peer, kind, flags):
     assert peer.silent(0.02)
 
 
-def session(seed):
+def conversation(seed):
     """HELLO and mixed frames: bytes, and the sorted ACKs that must come."""
     dice = random.Random(seed)
     hosts = ["a.example", "A.Example:80", "v6.example", "b..d", "", None,
@@ -437,7 +437,7 @@ def test_any_split_gives_the_same_answers(shared):
     """Segments of any size; SEED= replays."""
     seed = int(os.environ.get("SEED") or random.randrange(2**32))
     print(f"SEED={seed}")
-    stream, ids = session(seed)
+    stream, ids = conversation(seed)
     with Peer(shared.where) as warm:  # so that every source is the cache
         warm.send(stream).frames(len(ids))
     dice, want = random.Random(seed), None
@@ -472,7 +472,8 @@ def test_damaged_streams(shared):
     print(f"SEED={seed}")
     dice, codes = random.Random(seed), set()
     for _ in range(400):
-        with raw(shared, damage(dice, hello() + session(seed)[0])) as peer:
+        sent = damage(dice, hello() + conversation(seed)[0])
+        with raw(shared, sent) as peer:
             found = peer.shut().rest()
             for one in found:
                 if one.kind == spop.ACK:
