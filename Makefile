@@ -31,7 +31,7 @@ base_cflags := -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -O2 -g \
 base_ldflags := -pie -Wl,-z,relro,-z,now $(sanitize)
 all_cflags = $(base_cflags) $(shell $(PKG_CONFIG) --cflags $(PKGS)) \
 	$(CPPFLAGS) $(CFLAGS)
-libs = $(shell $(PKG_CONFIG) --libs $(PKGS)) -linih
+libs = $(shell $(PKG_CONFIG) --libs $(PKGS)) -linih -pthread
 
 rooms := $(basename $(notdir $(wildcard spoa/*.c)))
 objects := $(rooms:%=$(out)/spoa/%.o)

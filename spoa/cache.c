@@ -56,6 +56,7 @@ struct cache {
 	bool is_pushed;		 /* changes are pushed to us */
 	int64_t pushed_until_ms; /* when they last were; 0 is never */
 	struct entry *swept;	 /* where the sweep goes on, or NULL */
+	struct entry *walked;	 /* where the walk goes on, or NULL */
 	size_t sweep_class;	 /* of sweep_classes; beyond them it is over */
 	struct cache_counters counters;
 };
@@ -197,6 +198,15 @@ static void unlink_entry(struct ring *ring, struct entry *entry)
 	ring->count--;
 }
 
+/* The walk goes over the values, then over the absences. */
+static struct entry *next_walked(const struct cache *cache,
+				 const struct entry *entry)
+{
+	if (entry->newer || entry->is_absent)
+		return entry->newer;
+	return cache->absents.oldest;
+}
+
 /* Takes the entry that `*slot` points to out of the cache. */
 static void remove_entry(struct cache *cache, struct entry **slot)
 {
@@ -207,6 +217,8 @@ static void remove_entry(struct cache *cache, struct entry **slot)
 	*slot = entry->chain;
 	if (cache->swept == entry)
 		cache->swept = entry->older;
+	if (cache->walked == entry)
+		cache->walked = next_walked(cache, entry);
 	unlink_entry(ring_of(cache, entry->is_absent), entry);
 	free(entry);
 }
@@ -319,6 +331,24 @@ bool cache_is_outdated(struct cache *cache, struct span field)
 	return entry && !entry->is_absent && entry->epoch != cache->epoch;
 }
 
+void cache_begin_walk(struct cache *cache)
+{
+	cache->walked = cache->values.oldest ? cache->values.oldest
+					     : cache->absents.oldest;
+}
+
+bool cache_walk(struct cache *cache, struct span *field, const void **value)
+{
+	struct entry *entry = cache->walked;
+
+	if (!entry)
+		return false;
+	cache->walked = next_walked(cache, entry);
+	*field = entry_field(entry);
+	*value = entry->is_absent ? NULL : entry->bytes;
+	return true;
+}
+
 void cache_begin_sweep(struct cache *cache)
 {
 	cache->sweep_class = 0;
@@ -393,6 +423,9 @@ void cache_put(struct cache *cache, struct span field, const void *value,
 
 	if (!value)
 		len = 0;
+	if (!entry || entry->is_absent != !value || entry->value_len != len ||
+	    (len > 0 && memcmp(entry->bytes, value, len) != 0))
+		cache->counters.changes++;
 	if (entry && (entry->is_absent != !value || entry->value_len != len)) {
 		remove_entry(cache, slot);
 		entry = NULL;
@@ -408,4 +441,14 @@ void cache_put(struct cache *cache, struct span field, const void *value,
 	}
 	cache->counters.values = cache->values.count;
 	cache->counters.absents = cache->absents.count;
+}
+
+void cache_restore(struct cache *cache, struct span field, const void *value,
+		   size_t len, int64_t now_ms, int64_t age_ms)
+{
+	int64_t life_ms =
+		value ? cache->options.ttl_ms : cache->options.negative_ms;
+
+	cache_put(cache, field, value, len, now_ms - age_ms - life_ms,
+		  cache->epoch - 1);
 }

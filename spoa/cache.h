@@ -51,6 +51,7 @@ struct cache_hit {
 struct cache_counters {
 	size_t values;
 	size_t absents;
+	uint64_t changes;   /* puts that told something new */
 	uint64_t evictions; /* entries that made room for others */
 	uint64_t failures;  /* puts that found no memory */
 };
@@ -74,6 +75,20 @@ enum cache_state cache_get(struct cache *cache, struct span field,
  * becomes unknown. */
 void cache_put(struct cache *cache, struct span field, const void *value,
 	       size_t len, int64_t asked_ms, uint32_t epoch);
+
+/* The same for what was known `age_ms` before `now_ms`, from another life of
+ * ours: it is stale from the beginning. */
+void cache_restore(struct cache *cache, struct span field, const void *value,
+		   size_t len, int64_t now_ms, int64_t age_ms);
+
+/* Begins a walk over all that is known, the oldest first. */
+void cache_begin_walk(struct cache *cache);
+
+/* Goes on with it: a field and its value, NULL when it is absent; both live
+ * until the next put. False when the walk is over. What comes or goes while it
+ * is under way may be missed. */
+bool cache_walk(struct cache *cache, struct span *field,
+		const void **value) MUST_CHECK;
 
 /* The epoch that answers to what is asked now belong to. */
 uint32_t cache_epoch(const struct cache *cache);

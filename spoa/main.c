@@ -17,6 +17,7 @@
 #include "log.h"
 #include "opts.h"
 #include "redis_store.h"
+#include "snapshot.h"
 
 #ifndef VERSION
 #define VERSION "unknown"
@@ -36,6 +37,7 @@ struct app {
 	struct redis_store *store;
 	struct resolver *resolver;
 	struct conns *conns;
+	struct snapshot *snapshot; /* NULL without --snapshot */
 	struct event *signals[3];
 	struct event *alarm; /* when the resolver has to do something */
 	int64_t alarm_ms;    /* that time, or -1 */
@@ -199,6 +201,24 @@ static bool watch_signals(struct app *app)
 	return app->alarm != NULL;
 }
 
+static bool open_snapshot(struct app *app)
+{
+	const struct snapshot_options snapshot = {
+		.loop = &app->loop,
+		.path = app->config.snapshot.text,
+		.cache = app->cache,
+		.resolver = app->resolver,
+		.stale_ms = app->config.stale_ms};
+
+	if (!snapshot.path)
+		return true;
+	app->snapshot = snapshot_new(&snapshot);
+	if (!app->snapshot)
+		return false;
+	snapshot_read(app->snapshot);
+	return true;
+}
+
 static bool open_rooms(struct app *app)
 {
 	const struct config *config = &app->config;
@@ -237,13 +257,14 @@ static bool open_rooms(struct app *app)
 	if (!app->resolver)
 		return false;
 	conns_set_resolver(app->conns, app->resolver);
-	return true;
+	return open_snapshot(app);
 }
 
 static void close_rooms(struct app *app)
 {
 	size_t i;
 
+	snapshot_free(app->snapshot);
 	conns_free(app->conns);
 	redis_store_free(app->store);
 	resolver_free(app->resolver);
@@ -295,6 +316,8 @@ static bool serve(struct app *app)
 		work(app);
 		conns_end_turn(app->conns);
 	}
+	if (app->snapshot)
+		snapshot_write(app->snapshot);
 	log_info("stopped");
 	return true;
 }

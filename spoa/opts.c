@@ -60,6 +60,8 @@ static const struct option options[] = {
 	 .help = "after this a request is answered without Redis"},
 	{"cache-size", NUMBER, PLACE(cache_size), "1000000", 1, 1000000000,
 	 .value = "N", .help = "most known routes"},
+	{"snapshot", TEXT, PLACE(snapshot), NULL, .value = "FILE",
+	 .help = "last known routes on disk, for a start while Redis is away"},
 	{"max-connections", NUMBER, PLACE(max_connections), "4096", 1, 1000000,
 	 .value = "N", .help = "most connections of HAProxy"},
 	{"max-waiting", NUMBER, PLACE(max_waiting), "65536", 1, 10000000,
@@ -493,6 +495,7 @@ void opts_free(struct config *config)
 	clear_list(&config->redis);
 	clear_item(&config->redis_password_file);
 	clear_item(&config->routes);
+	clear_item(&config->snapshot);
 	clear_item(&config->config);
 }
 

@@ -33,6 +33,7 @@ struct config {
 	struct opts_list redis;
 	struct opts_item redis_password_file; /* text may be NULL */
 	struct opts_item routes;
+	struct opts_item snapshot; /* the file; text may be NULL */
 	int64_t ttl_ms;
 	int64_t negative_ttl_ms;
 	int64_t stale_ms;

@@ -626,6 +626,22 @@ static bool send_batch(struct resolver *resolver, struct batch *batch)
 	return batch->is_open;
 }
 
+void resolver_restore(struct resolver *resolver, struct span field,
+		      const struct span *text, int64_t age_ms, int64_t now_ms)
+{
+	struct route *route = &resolver->room.route;
+	unsigned int column;
+
+	if (!text) {
+		cache_restore(resolver->cache, field, NULL, 0, now_ms, age_ms);
+		return;
+	}
+	if (route_parse(*text, guard_allows, &resolver->room, &column) ==
+	    ROUTE_GOOD)
+		cache_restore(resolver->cache, field, route, route_size(route),
+			      now_ms, age_ms);
+}
+
 int64_t resolver_sweep(struct resolver *resolver, int64_t now_ms)
 {
 	struct batch *named = &resolver->named;

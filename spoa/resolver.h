@@ -92,6 +92,11 @@ void resolver_cancel(struct resolver *resolver, struct waiter *waiter);
  * will have, or -1 when none waits. */
 int64_t resolver_expire(struct resolver *resolver, int64_t now_ms);
 
+/* Takes what a snapshot of `age_ms` before `now_ms` says of a field: its text,
+ * or NULL when it was absent. It serves only while the store is away. */
+void resolver_restore(struct resolver *resolver, struct span field,
+		      const struct span *text, int64_t age_ms, int64_t now_ms);
+
 /* Reads again, in paced batches, what may have changed since it was read: the
  * fields that were named first, then the others, the most used ones first.
  * Returns when it wants to go on, or -1 when it waits for the store or has

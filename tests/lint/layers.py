@@ -39,6 +39,7 @@ ROOMS = {
     "redis_store": BASE | {"channel", "hash", "loop", "redis_url", "store",
                            "redis", "log"},
     "conn": BASE | {"listener", "loop", "resolver", "log"},
+    "snapshot": BASE | {"cache", "loop", "resolver", "log"},
     # L4: the program
     "main": None,
 }

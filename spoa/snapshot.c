@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * snapshot: entries to a file in slices, and back.
+ */
+#include "snapshot.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+
+enum {
+	FIRST_MS = 5 * 1000,   /* before the first file */
+	PERIOD_MS = 60 * 1000, /* between two files */
+	SLICE_MS = 1,	       /* between two slices */
+	SLICE = 500,	       /* entries */
+	PATH_BYTES = 4096,
+	ABSENT = 0xffff, /* the length of a text that is not there */
+	HEAD_BYTES = 3,	 /* of an entry */
+	TRAILER_BYTES = 17,
+};
+
+static const char magic[16] = "spoa-snapshot 1\n";
+
+/* A file that is being written. The thread gets it whole, and nothing else. */
+struct draft {
+	FILE *stream;
+	uint64_t count;	   /* entries so far */
+	uint64_t checksum; /* of the bytes so far */
+	bool failed;
+	int error;   /* errno of the first failure */
+	int done_fd; /* the thread's word to the loop */
+	char temporary[PATH_BYTES];
+	char path[PATH_BYTES];
+};
+
+struct snapshot {
+	struct snapshot_options options;
+	struct draft *draft;	/* or NULL */
+	bool is_settling;	/* the thread has the draft */
+	uint64_t saved_changes; /* of the cache, in the last good file */
+	uint64_t draft_changes; /* of the cache, when the draft began */
+	struct event *timer;
+	struct event *settled; /* the thread is done */
+	int done_fd;
+};
+
+/* SipHash keyed by the sum so far: each byte counts, and its place. */
+static uint64_t add_to_checksum(uint64_t checksum, const void *bytes,
+				size_t len)
+{
+	const struct hash_secret key = {checksum, len};
+
+	return hash_span(&key, (struct span){bytes, len});
+}
+
+static void put(struct draft *draft, const void *bytes, size_t len)
+{
+	if (draft->failed || len == 0)
+		return;
+	draft->checksum = add_to_checksum(draft->checksum, bytes, len);
+	if (fwrite(bytes, 1, len, draft->stream) != len) {
+		draft->failed = true;
+		draft->error = errno;
+	}
+}
+
+static void put_uint64(struct draft *draft, uint64_t n)
+{
+	n = htole64(n);
+	put(draft, &n, sizeof(n));
+}
+
+static uint64_t get_uint64(const char *bytes)
+{
+	uint64_t n;
+
+	memcpy(&n, bytes, sizeof(n));
+	return le64toh(n);
+}
+
+static uint64_t time_of_day(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void put_entry(struct draft *draft, struct span field,
+		      const struct route *route)
+{
+	struct span text = route ? route_text(route) : (struct span){0};
+	uint16_t len = route ? (uint16_t)text.len : ABSENT;
+	const uint8_t head[HEAD_BYTES] = {
+		(uint8_t)field.len, (uint8_t)(len & 0xff), (uint8_t)(len >> 8)};
+
+	put(draft, head, sizeof(head));
+	put(draft, field.p, field.len);
+	put(draft, text.p, text.len);
+	draft->count++;
+}
+
+static void put_trailer(struct draft *draft)
+{
+	put(draft, "", 1);
+	put_uint64(draft, draft->count);
+	put_uint64(draft, draft->checksum);
+	if (fflush(draft->stream) != 0 && !draft->failed) {
+		draft->failed = true;
+		draft->error = errno;
+	}
+}
+
+/* Opens the temporary file beside the real one. */
+static struct draft *open_draft(const struct snapshot *snapshot)
+{
+	struct draft *draft = calloc(1, sizeof(*draft));
+	int fd;
+
+	if (!draft)
+		return NULL;
+	draft->done_fd = snapshot->done_fd;
+	snprintf(draft->path, sizeof(draft->path), "%s",
+		 snapshot->options.path);
+	snprintf(draft->temporary, sizeof(draft->temporary), "%.4000s.new",
+		 snapshot->options.path);
+	fd = open(draft->temporary,
+		  O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd >= 0)
+		draft->stream = fdopen(fd, "w");
+	if (!draft->stream) {
+		log_warn("snapshot cannot be written",
+			 log_text("file", draft->temporary),
+			 log_text("error", strerror(errno)));
+		if (fd >= 0)
+			close(fd);
+		free(draft);
+		return NULL;
+	}
+	put(draft, magic, sizeof(magic));
+	put_uint64(draft, time_of_day());
+	return draft;
+}
+
+/* Brings the draft to the disk and puts it in place, or removes it. */
+static void settle(struct draft *draft)
+{
+	if (!draft->failed && fsync(fileno(draft->stream)) != 0) {
+		draft->failed = true;
+		draft->error = errno;
+	}
+	if (fclose(draft->stream) != 0 && !draft->failed) {
+		draft->failed = true;
+		draft->error = errno;
+	}
+	if (!draft->failed && rename(draft->temporary, draft->path) != 0) {
+		draft->failed = true;
+		draft->error = errno;
+	}
+	if (draft->failed)
+		unlink(draft->temporary);
+}
+
+static void finish_draft(struct snapshot *snapshot)
+{
+	struct draft *draft = snapshot->draft;
+
+	if (draft->failed) {
+		log_warn("snapshot cannot be written",
+			 log_text("file", draft->temporary),
+			 log_text("error", strerror(draft->error)));
+	} else {
+		snapshot->saved_changes = snapshot->draft_changes;
+		log_debug("snapshot written", log_text("file", draft->path),
+			  log_number("entries", (int64_t)draft->count));
+	}
+	free(draft);
+	snapshot->draft = NULL;
+}
+
+/* The thread: fsync may take seconds, which the loop must not. */
+static void *settle_aside(void *context)
+{
+	struct draft *draft = context;
+	uint64_t done = 1;
+
+	settle(draft);
+	if (write(draft->done_fd, &done, sizeof(done)) != sizeof(done))
+		abort(); /* an eventfd takes it, or our own memory is broken */
+	return NULL;
+}
+
+static void start_thread(struct snapshot *snapshot)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+
+	pthread_attr_init(&attributes);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	snapshot->is_settling =
+		pthread_create(&thread, &attributes, settle_aside,
+			       snapshot->draft) == 0;
+	pthread_attr_destroy(&attributes);
+	if (snapshot->is_settling)
+		return;
+	settle(snapshot->draft);
+	finish_draft(snapshot);
+}
+
+static bool has_changed(const struct snapshot *snapshot)
+{
+	return cache_count(snapshot->options.cache)->changes !=
+	       snapshot->saved_changes;
+}
+
+static void begin(struct snapshot *snapshot)
+{
+	snapshot->draft = open_draft(snapshot);
+	snapshot->draft_changes = cache_count(snapshot->options.cache)->changes;
+	cache_begin_walk(snapshot->options.cache);
+}
+
+/* Writes up to `max` entries; false when all are written. */
+static bool write_slice(struct snapshot *snapshot, size_t max)
+{
+	struct cache *cache = snapshot->options.cache;
+	struct draft *draft = snapshot->draft;
+	struct span field;
+	const void *value;
+
+	for (; max > 0; max--) {
+		if (draft->failed || !cache_walk(cache, &field, &value)) {
+			put_trailer(draft);
+			return false;
+		}
+		put_entry(draft, field, value);
+	}
+	return true;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *context)
+{
+	struct snapshot *snapshot = context;
+
+	(void)fd;
+	(void)what;
+	loop_arm(snapshot->timer, PERIOD_MS);
+	if (snapshot->is_settling)
+		return;
+	if (!snapshot->draft && has_changed(snapshot))
+		begin(snapshot);
+	if (!snapshot->draft)
+		return;
+	if (write_slice(snapshot, SLICE))
+		loop_arm(snapshot->timer, SLICE_MS);
+	else
+		start_thread(snapshot);
+}
+
+static void on_settled(evutil_socket_t fd, short what, void *context)
+{
+	struct snapshot *snapshot = context;
+	uint64_t done;
+
+	(void)what;
+	if (read(fd, &done, sizeof(done)) != sizeof(done))
+		return;
+	snapshot->is_settling = false;
+	finish_draft(snapshot);
+}
+
+void snapshot_write(struct snapshot *snapshot)
+{
+	uint64_t done;
+
+	/* The thread's word comes by the same eventfd, which we wait for. */
+	if (snapshot->is_settling) {
+		int flags = fcntl(snapshot->done_fd, F_GETFL);
+
+		fcntl(snapshot->done_fd, F_SETFL, flags & ~O_NONBLOCK);
+		if (read(snapshot->done_fd, &done, sizeof(done)) ==
+		    sizeof(done))
+			finish_draft(snapshot);
+		snapshot->is_settling = false;
+	}
+	if (!snapshot->draft && has_changed(snapshot))
+		begin(snapshot);
+	if (!snapshot->draft)
+		return;
+	while (write_slice(snapshot, SLICE))
+		;
+	settle(snapshot->draft);
+	finish_draft(snapshot);
+}
+
+/* Reads the whole file; NULL with errno. */
+static char *read_file(const char *path, size_t *len)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *bytes = NULL;
+	struct stat status;
+	size_t got = 0;
+
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+		bytes = malloc((size_t)status.st_size + 1);
+	else
+		errno = EINVAL;
+	while (bytes && got < (size_t)status.st_size) {
+		ssize_t part =
+			read(fd, bytes + got, (size_t)status.st_size - got);
+
+		if (part <= 0)
+			break;
+		got += (size_t)part;
+	}
+	close(fd);
+	*len = got;
+	return bytes;
+}
+
+/* The length of the entry at `p`, which is followed by at least a trailer; 0
+ * when there is none or it does not fit. */
+static size_t entry_length(const char *p, const char *end)
+{
+	const uint8_t *head = (const uint8_t *)p;
+	size_t left = (size_t)(end - p);
+	size_t len;
+
+	if (left < HEAD_BYTES || head[0] == 0)
+		return 0;
+	len = (size_t)(head[1] | head[2] << 8);
+	len = HEAD_BYTES + head[0] + (len == ABSENT ? 0 : len);
+	return len <= left ? len : 0;
+}
+
+/* Goes over the entries as they were written, adding them up. Returns what is
+ * wrong with the file, or NULL. */
+static const char *verify(const char *bytes, size_t len, uint64_t *count)
+{
+	const char *p = bytes + sizeof(magic) + 8;
+	const char *end = bytes + len - TRAILER_BYTES;
+	uint64_t checksum = 0;
+	size_t size;
+
+	if (len < sizeof(magic) || memcmp(bytes, magic, sizeof(magic) - 2) != 0)
+		return "not a snapshot";
+	if (memcmp(bytes, magic, sizeof(magic)) != 0)
+		return "of another version";
+	if (len < sizeof(magic) + 8 + TRAILER_BYTES)
+		return "cut off";
+	checksum = add_to_checksum(checksum, bytes, sizeof(magic));
+	checksum = add_to_checksum(checksum, bytes + sizeof(magic), 8);
+	for (*count = 0; (size = entry_length(p, end)) > 0; ++*count) {
+		size_t field = (uint8_t)p[0];
+		size_t text = size - HEAD_BYTES - field;
+
+		checksum = add_to_checksum(checksum, p, HEAD_BYTES);
+		checksum = add_to_checksum(checksum, p + HEAD_BYTES, field);
+		if (text > 0)
+			checksum = add_to_checksum(
+				checksum, p + HEAD_BYTES + field, text);
+		p += size;
+	}
+	if (p != end || *p != 0 || get_uint64(p + 1) != *count)
+		return "cut off or damaged";
+	checksum = add_to_checksum(checksum, p, 1);
+	checksum = add_to_checksum(checksum, p + 1, 8);
+	return get_uint64(p + 9) == checksum ? NULL : "damaged";
+}
+
+static void restore(struct snapshot *snapshot, const char *bytes, size_t len,
+		    int64_t age_ms)
+{
+	const char *p = bytes + sizeof(magic) + 8;
+	const char *end = bytes + len - TRAILER_BYTES;
+	int64_t now_ms = loop_now(snapshot->options.loop);
+	size_t size;
+
+	for (; (size = entry_length(p, end)) > 0; p += size) {
+		size_t field_len = (uint8_t)p[0];
+		struct span field = {p + HEAD_BYTES, field_len};
+		struct span text = {field.p + field_len,
+				    size - HEAD_BYTES - field_len};
+		bool is_absent = (uint8_t)p[1] == 0xff && (uint8_t)p[2] == 0xff;
+
+		resolver_restore(snapshot->options.resolver, field,
+				 is_absent ? NULL : &text, age_ms, now_ms);
+	}
+}
+
+static void refuse(const char *path, const char *problem)
+{
+	log_warn("snapshot refused", log_text("file", path),
+		 log_text("error", problem));
+}
+
+void snapshot_read(struct snapshot *snapshot)
+{
+	const char *path = snapshot->options.path;
+	uint64_t count = 0, written, now;
+	const char *problem;
+	char *bytes;
+	size_t len;
+
+	bytes = read_file(path, &len);
+	if (!bytes) {
+		if (errno != ENOENT)
+			refuse(path, strerror(errno));
+		return;
+	}
+	problem = verify(bytes, len, &count);
+	if (problem) {
+		refuse(path, problem);
+		free(bytes);
+		return;
+	}
+	written = get_uint64(bytes + sizeof(magic));
+	now = time_of_day();
+	if (written > now)
+		written = now;
+	if (now - written < (uint64_t)snapshot->options.stale_ms)
+		restore(snapshot, bytes, len, (int64_t)(now - written));
+	log_info("snapshot read", log_text("file", path),
+		 log_number("entries", (int64_t)count),
+		 log_number("age_s", (int64_t)(now - written) / 1000));
+	free(bytes);
+	snapshot->saved_changes = cache_count(snapshot->options.cache)->changes;
+}
+
+struct snapshot *snapshot_new(const struct snapshot_options *options)
+{
+	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
+	struct event_base *base = options->loop->base;
+
+	if (!snapshot)
+		return NULL;
+	snapshot->options = *options;
+	snapshot->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	snapshot->timer = evtimer_new(base, on_timer, snapshot);
+	snapshot->settled =
+		event_new(base, snapshot->done_fd, EV_READ | EV_PERSIST,
+			  on_settled, snapshot);
+	if (snapshot->done_fd < 0 || !snapshot->timer || !snapshot->settled) {
+		snapshot_free(snapshot);
+		return NULL;
+	}
+	event_add(snapshot->settled, NULL);
+	loop_arm(snapshot->timer, FIRST_MS);
+	return snapshot;
+}
+
+void snapshot_free(struct snapshot *snapshot)
+{
+	if (!snapshot)
+		return;
+	if (snapshot->timer)
+		event_free(snapshot->timer);
+	if (snapshot->settled)
+		event_free(snapshot->settled);
+	if (snapshot->done_fd >= 0)
+		close(snapshot->done_fd);
+	free(snapshot);
+}
