@@ -80,6 +80,7 @@ static void test_unix_addresses(void **state)
 		{"unix:/run/spoa.sock", "/run/spoa.sock", 0660, -1},
 		{"unix:/x,mode=0666", "/x", 0666, -1},
 		{"unix:/x,mode=600", "/x", 0600, -1},
+		{"unix:/x,mode=777", "/x", 0777, -1},
 		{"unix:/x,mode=0777", "/x", 0777, -1},
 		{"unix:/x,group=root", "/x", 0660, 0},
 		{"unix:/x,mode=0600,group=root", "/x", 0600, 0},
@@ -324,6 +325,13 @@ static int remove_folder(void **state)
 	return rmdir(folder);
 }
 
+static uid_t owner_of(const char *file)
+{
+	struct stat status;
+
+	return lstat(file, &status) == 0 ? status.st_uid : (uid_t)-1;
+}
+
 static mode_t mode_of(const char *file)
 {
 	struct stat status;
@@ -352,10 +360,13 @@ static void test_unix_modes(void **state)
 		struct listener_address address;
 		int fd;
 
+		if (strstr(rows[i].options, "group") && geteuid() != 0)
+			continue;
 		snprintf(whole, sizeof(whole), "%s%s", text, rows[i].options);
 		fd = open_text(whole, &address, error);
 		assert_listens(fd);
 		assert_int_equal(mode_of(path), S_IFSOCK | rows[i].mode);
+		assert_int_equal(owner_of(path), geteuid());
 		assert_true(can_connect(&address));
 		listener_close(fd, &address);
 		assert_int_equal(mode_of(path), 0);
@@ -411,6 +422,51 @@ static void test_other_files_are_refused(void **state)
 	assert_true(S_ISLNK(mode_of(path)));
 }
 
+/* 0.0.0.0 and [::] are two listeners that share a port. */
+static void test_ipv6_is_apart(void **state)
+{
+	char error[LISTENER_ERROR_MAX], v4[32], v6[32];
+	struct listener_address any, address;
+	int probe = open_tcp(&any, false), fd4, fd6;
+	int port = ntohs(((struct sockaddr_in *)&any.address.any)->sin_port);
+
+	(void)state;
+	listener_close(probe, &any);
+	snprintf(v4, sizeof(v4), "0.0.0.0:%d", port);
+	snprintf(v6, sizeof(v6), "[::]:%d", port);
+	fd4 = open_text(v4, &any, error);
+	assert_listens(fd4);
+	fd6 = open_text(v6, &address, error);
+	if (fd6 < 0 && !strstr(error, strerror(EAFNOSUPPORT)))
+		fail_msg("%s", error);
+	if (fd6 >= 0)
+		listener_close(fd6, &address);
+	listener_close(fd4, &any);
+}
+
+/* The next descriptor that the system would give. */
+static int next_descriptor(void)
+{
+	int fd = dup(STDERR_FILENO);
+
+	close(fd);
+	return fd;
+}
+
+static void test_failures_leave_nothing_open(void **state)
+{
+	char error[LISTENER_ERROR_MAX];
+	struct listener_address address, other;
+	int fd = open_text(text, &address, error);
+	int before = next_descriptor();
+
+	(void)state;
+	assert_int_equal(open_text(text, &other, error), -1);
+	assert_int_equal(open_text("unix:/nonexistent/s", &other, error), -1);
+	assert_int_equal(next_descriptor(), before);
+	listener_close(fd, &address);
+}
+
 static void test_no_folder(void **state)
 {
 	char error[LISTENER_ERROR_MAX];
@@ -438,6 +494,10 @@ int main(void)
 						make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_other_files_are_refused,
 						make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(
+			test_failures_leave_nothing_open, make_folder,
+			remove_folder),
+		cmocka_unit_test(test_ipv6_is_apart),
 		cmocka_unit_test(test_no_folder),
 	};
 

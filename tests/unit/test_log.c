@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BYTES(text) ((struct span){text, sizeof(text) - 1})
@@ -96,6 +97,19 @@ static void test_time_comes_first(void **state)
 	}
 }
 
+/* The time is now, in UTC. */
+static void test_time_is_now(void **state)
+{
+	time_t before = time(NULL), after;
+	struct tm utc = {0};
+
+	(void)state;
+	capture(LOG_TEXT, NULL, 0);
+	after = time(NULL);
+	assert_non_null(strptime(captured.text, "ts=%Y-%m-%dT%H:%M:%S", &utc));
+	assert_in_range(timegm(&utc), before, after);
+}
+
 static const struct {
 	struct span value;
 	const char *text; /* as logfmt */
@@ -105,6 +119,7 @@ static const struct {
 	{BYTES("10.0.0.1:80"), "10.0.0.1:80", "\"10.0.0.1:80\""},
 	{BYTES("*.cloud.com"), "*.cloud.com", "\"*.cloud.com\""},
 	{BYTES(""), "\"\"", "\"\""},
+	{BYTES("~a!"), "~a!", "\"~a!\""},
 	{BYTES("a b"), "\"a b\"", "\"a b\""},
 	{BYTES("a=b"), "\"a=b\"", "\"a=b\""},
 	{BYTES("a\"b"), "\"a\\\"b\"", "\"a\\\"b\""},
@@ -342,26 +357,39 @@ static void fill_pipe(void)
 	assert_int_equal(fcntl(captured.ends[1], F_SETFL, flags), 0);
 }
 
-static void test_full_pipe_drops_and_counts(void **state)
+/* Loses `count` lines, then writes two more. */
+static void lose_lines(int count)
 {
 	int i;
 
-	(void)state;
 	log_setup(LOG_INFO, LOG_TEXT);
 	begin_capture();
 	fill_pipe();
 	alarm(10); /* a line that waits ends the test */
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < count; i++)
 		log_info("lost");
 	alarm(0);
 	read_pipe();
 	log_info("back");
 	log_info("again");
 	end_capture();
-	assert_non_null(
-		strstr(captured.text, "msg=\"back\" lines_dropped=3\n"));
-	assert_non_null(strstr(captured.text, "msg=\"again\"\n"));
-	assert_null(strstr(captured.text, "lost"));
+}
+
+static void test_full_pipe_drops_and_counts(void **state)
+{
+	int count;
+
+	(void)state;
+	for (count = 1; count < 5; count++) {
+		char expected[60];
+
+		lose_lines(count);
+		snprintf(expected, sizeof(expected),
+			 "msg=\"back\" lines_dropped=%d\n", count);
+		assert_non_null(strstr(captured.text, expected));
+		assert_non_null(strstr(captured.text, "msg=\"again\"\n"));
+		assert_null(strstr(captured.text, "lost"));
+	}
 }
 
 /* The limiter */
@@ -397,6 +425,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_time_comes_first),
+		cmocka_unit_test(test_time_is_now),
 		cmocka_unit_test(test_values_are_escaped),
 		cmocka_unit_test(test_numbers_and_left_out),
 		cmocka_unit_test(test_levels),

@@ -164,6 +164,7 @@ static void test_defaults(void **state)
 				      "format=0\n"
 				      "check=0\n");
 	assert_string_equal(run.error, "");
+	assert_string_equal(run.config.listen.items[0].where, "--listen");
 	done();
 }
 
@@ -192,7 +193,9 @@ static const struct {
 	{{"--cache-size", "1"}, "cache=1"},
 	{{"--cache-size", "1000000000"}, "cache=1000000000"},
 	{{"--max-connections", "7"}, "connections=7"},
-	{{"--max-waiting", "8"}, "waiting=8"},
+	{{"--max-connections", "1000000"}, "connections=1000000"},
+	{{"--max-waiting", "1"}, "waiting=1"},
+	{{"--max-waiting", "10000000"}, "waiting=10000000"},
 
 	{{"--ttl", "0"}, "ttl=0"},
 	{{"--ttl", "5"}, "ttl=5000"},
@@ -208,7 +211,7 @@ static const struct {
 	{{"--negative-ttl", "2"}, "negative=2000"},
 	{{"--stale", "0"}, "stale=0"},
 	{{"--stale", "1d"}, "stale=86400000"},
-	{{"--stale", "365d"}, "stale=31536000000"},
+	{{"--stale", "3650d"}, "stale=315360000000"},
 	{{"--lookup-timeout", "1"}, "timeout=1"},
 	{{"--lookup-timeout", "60000"}, "timeout=60000"},
 	{{"--lookup-timeout", "1s"}, "timeout=1000"},
@@ -231,59 +234,67 @@ static void test_command_line(void **state)
 static const struct {
 	const char *args[ARGS_MAX];
 	const char *begin; /* of the message */
+	const char *word;  /* that it holds */
 } bad_lines[] = {
-	{{"SECRET"}, "argument 1: "},
-	{{"--ttl", "1", "SECRET"}, "argument 3: "},
-	{{"-h"}, "argument 1: "},
-	{{""}, "argument 1: "},
-	{{"--"}, "--: "},
-	{{"--nope"}, "--nope: "},
-	{{"--nope", "1"}, "--nope: "},
-	{{"--tt", "1"}, "--tt: "},
-	{{"--ttls", "1"}, "--ttls: "},
-	{{"--TTL", "1"}, "--TTL: "},
-	{{"--redis-password=SECRET"}, "--redis-password: "},
-	{{"--redis-password", "SECRET"}, "--redis-password: "},
-	{{"--ttl"}, "--ttl: "},
-	{{"--ttl="}, "--ttl: "},
-	{{"--redis", "u:SECRET@h", "--listen"}, "--listen: "},
-	{{"--routes", ""}, "--routes: "},
-	{{"--check=on"}, "--check: "},
-	{{"--reuse-port=1"}, "--reuse-port: "},
-	{{"--log-level", "loud"}, "--log-level: "},
-	{{"--log-level", "INFO"}, "--log-level: "},
-	{{"--log-format", "xml"}, "--log-format: "},
-	{{"--cache-size", "0"}, "--cache-size: "},
-	{{"--cache-size", "1000000001"}, "--cache-size: "},
-	{{"--cache-size", "-1"}, "--cache-size: "},
-	{{"--cache-size", "1k"}, "--cache-size: "},
-	{{"--cache-size", "1 "}, "--cache-size: "},
-	{{"--cache-size", "99999999999999999999"}, "--cache-size: "},
-	{{"--max-connections", "0"}, "--max-connections: "},
-	{{"--max-waiting", "0"}, "--max-waiting: "},
-	{{"--ttl", "-1"}, "--ttl: "},
-	{{"--ttl", "+1"}, "--ttl: "},
-	{{"--ttl", " 1"}, "--ttl: "},
-	{{"--ttl", "1 "}, "--ttl: "},
-	{{"--ttl", "1 s"}, "--ttl: "},
-	{{"--ttl", "1.5"}, "--ttl: "},
-	{{"--ttl", "s"}, "--ttl: "},
-	{{"--ttl", "1S"}, "--ttl: "},
-	{{"--ttl", "1w"}, "--ttl: "},
-	{{"--ttl", "1h30m"}, "--ttl: "},
-	{{"--ttl", "0x10"}, "--ttl: "},
-	{{"--ttl", "1e3"}, "--ttl: "},
-	{{"--ttl", "9223372036854775807us"}, "--ttl: "},
-	{{"--ttl", "9223372036854775807"}, "--ttl: "},
-	{{"--ttl", "9223372036854775807d"}, "--ttl: "},
-	{{"--ttl", "99999999999999999999"}, "--ttl: "},
-	{{"--ttl", "106751991168d"}, "--ttl: "},
-	{{"--lookup-timeout", "0"}, "--lookup-timeout: "},
-	{{"--lookup-timeout", "60001"}, "--lookup-timeout: "},
-	{{"--lookup-timeout", "2m"}, "--lookup-timeout: "},
-	{{"--config", "/nonexistent/file"}, "/nonexistent/file: "},
-	{{"--config", "/tmp"}, "/tmp: "},
-	{{"--config"}, "--config: "},
+	{{"SECRET"}, "argument 1: ", ""},
+	{{"--ttl", "1", "SECRET"}, "argument 3: ", ""},
+	{{"-h"}, "argument 1: ", ""},
+	{{""}, "argument 1: ", ""},
+	{{"--"}, "--: ", ""},
+	{{"--nope"}, "--nope: ", ""},
+	{{"--nope", "1"}, "--nope: ", ""},
+	{{"--tt", "1"}, "--tt: ", ""},
+	{{"--ttls", "1"}, "--ttls: ", ""},
+	{{"--TTL", "1"}, "--TTL: ", ""},
+	{{"--redis-password=SECRET"}, "--redis-password: ", ""},
+	{{"--redis-password", "SECRET"}, "--redis-password: ", ""},
+	{{"--ttl"}, "--ttl: ", ""},
+	{{"--ttl="}, "--ttl: ", ""},
+	{{"--redis", "u:SECRET@h", "--listen"}, "--listen: ", ""},
+	{{"--routes", ""}, "--routes: ", ""},
+	{{"--check=on"}, "--check: ", ""},
+	{{"--reuse-port=1"}, "--reuse-port: ", ""},
+	{{"--log-level", "loud"},
+	 "--log-level: ",
+	 "debug, info, warn or error"},
+	{{"--log-level", "INFO"}, "--log-level: ", ""},
+	{{"--log-format", "xml"}, "--log-format: ", "text"},
+	{{"--cache-size", "0"}, "--cache-size: ", "1 to 1000000000"},
+	{{"--cache-size", "1000000001"}, "--cache-size: ", ""},
+	{{"--cache-size", "-1"}, "--cache-size: ", ""},
+	{{"--cache-size", "1k"}, "--cache-size: ", ""},
+	{{"--cache-size", "1 "}, "--cache-size: ", ""},
+	{{"--cache-size", "99999999999999999999"}, "--cache-size: ", ""},
+	{{"--max-connections", "0"}, "--max-connections: ", ""},
+	{{"--max-connections", "1000001"}, "--max-connections: ", "1000000"},
+	{{"--max-waiting", "10000001"}, "--max-waiting: ", "10000000"},
+	{{"--max-waiting", "0"}, "--max-waiting: ", ""},
+	{{"--ttl", "366d"}, "--ttl: ", "365 days"},
+	{{"--negative-ttl", "366d"}, "--negative-ttl: ", "366d"},
+	{{"--stale", "3651d"}, "--stale: ", "3650 days"},
+	{{"--ttl", "-1"}, "--ttl: ", "-1"},
+	{{"--ttl", "+1"}, "--ttl: ", ""},
+	{{"--ttl", " 1"}, "--ttl: ", ""},
+	{{"--ttl", "1 "}, "--ttl: ", ""},
+	{{"--ttl", "1 s"}, "--ttl: ", ""},
+	{{"--ttl", "1.5"}, "--ttl: ", ""},
+	{{"--ttl", "s"}, "--ttl: ", ""},
+	{{"--ttl", "1S"}, "--ttl: ", ""},
+	{{"--ttl", "1w"}, "--ttl: ", ""},
+	{{"--ttl", "1h30m"}, "--ttl: ", ""},
+	{{"--ttl", "0x10"}, "--ttl: ", ""},
+	{{"--ttl", "1e3"}, "--ttl: ", ""},
+	{{"--ttl", "9223372036854775807us"}, "--ttl: ", ""},
+	{{"--ttl", "9223372036854775807"}, "--ttl: ", ""},
+	{{"--ttl", "9223372036854775807d"}, "--ttl: ", ""},
+	{{"--ttl", "99999999999999999999"}, "--ttl: ", ""},
+	{{"--ttl", "106751991168d"}, "--ttl: ", ""},
+	{{"--lookup-timeout", "0"}, "--lookup-timeout: ", "1 ms to 60 s"},
+	{{"--lookup-timeout", "60001"}, "--lookup-timeout: ", ""},
+	{{"--lookup-timeout", "2m"}, "--lookup-timeout: ", ""},
+	{{"--config", "/nonexistent/file"}, "/nonexistent/file: ", ""},
+	{{"--config", "/tmp"}, "/tmp: ", ""},
+	{{"--config"}, "--config: ", ""},
 };
 
 static void test_bad_command_line(void **state)
@@ -296,7 +307,8 @@ static void test_bad_command_line(void **state)
 
 		if (parse(args))
 			fail_msg("%s %s: taken", args[0], args[1]);
-		assert_complains(args[0], bad_lines[i].begin, "");
+		assert_complains(args[0], bad_lines[i].begin,
+				 bad_lines[i].word);
 		done();
 	}
 }
@@ -408,7 +420,7 @@ static const struct {
 	{TEXT("ttl = 1\nstale = 2\nttl = 3\n"), "FILE:3: ", "ttl"},
 	{TEXT("ttl = 1\nttl = 1\n"), "FILE:2: ", "ttl"},
 	{TEXT("reuse-port\n"), "FILE:1: ", "name = value"},
-	{TEXT("reuse-port = yes\n"), "FILE:1: ", "reuse-port"},
+	{TEXT("reuse-port = yes\n"), "FILE:1: ", "on or off"},
 	{TEXT("reuse-port = 1\n"), "FILE:1: ", "reuse-port"},
 	{TEXT("log-level = loud\n"), "FILE:1: ", "log-level"},
 	{TEXT("check = on\n"), "FILE:1: ", ""},
@@ -422,7 +434,7 @@ static const struct {
 	{TEXT("routes = a\x1b[31m\n"), "FILE:1: ", ""},
 	{TEXT("routes = a\rb\n"), "FILE:1: ", ""},
 	{TEXT("\0\n"), "FILE:1: ", ""},
-	{TEXT("\xef\xbb\xbf[a = b\n"), "FILE:1: ", ""},
+	{TEXT("\xef\xbb\xbf[a = b\nttl = 5\n"), "FILE:1: ", ""},
 	{TEXT("ttl = 1 ; a comment\n"), "FILE:1: ", "ttl"},
 	{TEXT("ttl = 1 # a comment\n"), "FILE:1: ", "ttl"},
 	{TEXT("redis = u:SECRET@h\nnope = u:SECRET@h\n"), "FILE:2: ", ""},
@@ -441,6 +453,22 @@ static void test_bad_file(void **state)
 				 bad_files[i].word);
 		done();
 	}
+}
+
+static void test_file_is_closed(void **state)
+{
+	static const char *const none[] = {NULL};
+	int before = dup(STDERR_FILENO), after;
+
+	(void)state;
+	close(before);
+	assert_true(parse_file(TEXT("ttl = 1\n"), none));
+	done();
+	assert_false(parse_file(TEXT("ttl = x\n"), none));
+	done();
+	after = dup(STDERR_FILENO);
+	close(after);
+	assert_int_equal(after, before);
 }
 
 /* The command line wins, and its lists replace the file's. */
@@ -634,6 +662,7 @@ int main(void)
 		cmocka_unit_test(test_help_and_version_come_first),
 		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_bad_file),
+		cmocka_unit_test(test_file_is_closed),
 		cmocka_unit_test(test_command_line_wins),
 		cmocka_unit_test(test_file_is_read_whole),
 		cmocka_unit_test(test_long_lines),

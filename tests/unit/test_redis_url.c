@@ -36,6 +36,7 @@ static const struct {
 	{"redis://h/", "h", 6379, 0, "", "", "h:6379/0"},
 	{"redis://h/0", "h", 6379, 0, "", "", "h:6379/0"},
 	{"redis://h/15", "h", 6379, 15, "", "", "h:6379/15"},
+	{"redis://h/1000000", "h", 6379, 1000000, "", "", "h:6379/1000000"},
 	{"redis://h:7000/3", "h", 7000, 3, "", "", "h:7000/3"},
 	{"redis://[::1]", "::1", 6379, 0, "", "", "[::1]:6379/0"},
 	{"redis://[2001:db8::1]:7000/2", "2001:db8::1", 7000, 2, "", "",
@@ -182,6 +183,19 @@ static void test_refused(void **state)
 	}
 }
 
+/* What is not built in is named as such. */
+static void test_not_built_in(void **state)
+{
+	struct redis_url url;
+	const char *problem;
+
+	(void)state;
+	assert_false(parse("rediss://h", &url, &problem));
+	assert_non_null(strstr(problem, "TLS"));
+	assert_false(parse("redis-sentinel://h:1/m", &url, &problem));
+	assert_non_null(strstr(problem, "Sentinel"));
+}
+
 /* Parts of all lengths either fit whole or are refused, never cut. */
 static void assert_fits_or_not(const char *before, const char *unit,
 			       const char *after, size_t max)
@@ -226,6 +240,7 @@ int main(void)
 		cmocka_unit_test(test_tcp),
 		cmocka_unit_test(test_unix),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_not_built_in),
 		cmocka_unit_test(test_lengths),
 	};
 
