@@ -15,6 +15,7 @@
 enum {
 	PROBE_MS = 1000,     /* for the first answer */
 	SILENCE_MS = 500,    /* beyond the lookup timeout: it is dead */
+	AGE_MS = 5000,	     /* of a question: it will not be answered */
 	WARN_MS = 10 * 1000, /* at most one warning of a kind */
 };
 
@@ -79,6 +80,15 @@ bool redis_is_silent(const struct redis *redis, int64_t now_ms)
 	return silence_ms(redis, now_ms) > redis->options.lookup_timeout_ms;
 }
 
+/* For how long has the oldest question been open? A server that says a byte
+ * now and then is not silent, and answers nothing all the same. */
+static int64_t oldest_ms(const struct redis *redis, int64_t now_ms)
+{
+	const struct lookup *oldest = TAILQ_FIRST(&redis->sent);
+
+	return oldest ? now_ms - oldest->sent_ms : 0;
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *context)
 {
 	struct redis *redis = context;
@@ -89,7 +99,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	if (redis->state == REDIS_PROBING)
 		lose_plain(redis, "no answer while connecting");
-	else if (silence > patience)
+	else if (silence > patience || oldest_ms(redis, now(redis)) > AGE_MS)
 		lose_plain(redis, "no answer");
 	else if (!TAILQ_EMPTY(&redis->sent))
 		loop_arm(redis->timer, patience - silence + 1);
@@ -261,6 +271,7 @@ static bool read_value(const redisReply *reply, struct store_value *value)
 	    !reply_starts(reply, SIEVE_TOO_LARGE))
 		return false;
 	value->kind = STORE_TOO_LARGE;
+	value->text = (struct span){0};
 	value->size = strtoull(reply->str + strlen(SIEVE_TOO_LARGE), NULL, 10);
 	return true;
 }

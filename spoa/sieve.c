@@ -53,6 +53,24 @@ static bool read_head(const struct sieve *sieve, int64_t *number)
 	       *number < INT64_MAX - LINE_END;
 }
 
+/* An element has come to its end, and with the last one of an array that. */
+static void end_element(struct sieve *sieve)
+{
+	while (sieve->depth > 0 && --sieve->open[sieve->depth - 1] == 0)
+		sieve->depth--;
+}
+
+static bool open_array(struct sieve *sieve, int64_t elements)
+{
+	if (elements > SIEVE_ARRAY_MAX || sieve->depth == SIEVE_DEPTH_MAX)
+		return false;
+	if (elements > 0)
+		sieve->open[sieve->depth++] = (uint32_t)elements;
+	else
+		end_element(sieve);
+	return true;
+}
+
 /* A whole `$` or `*` line is in `head`: decides what follows it. */
 static bool judge_head(struct sieve *sieve)
 {
@@ -62,9 +80,11 @@ static bool judge_head(struct sieve *sieve)
 		return false;
 	sieve->state = SIEVE_START;
 	if (sieve->head[0] == '*')
-		return number <= SIEVE_ARRAY_MAX;
-	if (number < 0)
+		return open_array(sieve, number);
+	if (number < 0) {
+		end_element(sieve);
 		return true;
+	}
 	sieve->left = (uint64_t)number + LINE_END;
 	sieve->state = SIEVE_BULK;
 	if ((uint64_t)number <= sieve->limit)
@@ -105,8 +125,10 @@ static enum sieve_result take_line(struct sieve *sieve, struct span *in,
 	sieve->line_len += piece->len;
 	if (sieve->line_len > SIEVE_LINE_MAX)
 		return SIEVE_BROKEN;
-	if (is_whole)
+	if (is_whole) {
 		sieve->state = SIEVE_START;
+		end_element(sieve);
+	}
 	return SIEVE_PIECE;
 }
 
@@ -116,8 +138,10 @@ static struct span take_bulk(struct sieve *sieve, struct span *in)
 		cut(in, in->len < sieve->left ? in->len : (size_t)sieve->left);
 
 	sieve->left -= part.len;
-	if (sieve->left == 0)
+	if (sieve->left == 0) {
 		sieve->state = SIEVE_START;
+		end_element(sieve);
+	}
 	return part;
 }
 

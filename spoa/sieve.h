@@ -5,8 +5,10 @@
  * hiredis buffers a bulk string of any size, so one huge value could take all
  * memory. The sieve passes a RESP2 stream on as it is, but a bulk string above
  * the limit comes out as an error that starts with SIEVE_TOO_LARGE, and its
- * bytes are dropped as they arrive. A line or an array that is too long breaks
- * the stream. Source: the RESP2 protocol specification of Redis.
+ * bytes are dropped as they arrive. A line or an array that is too long, and
+ * arrays nested too deep, which newer hiredis takes without end and frees by
+ * recursion, break the stream. Source: the RESP2 protocol specification of
+ * Redis.
  */
 #ifndef SPOA_SIEVE_H
 #define SPOA_SIEVE_H
@@ -16,6 +18,7 @@
 enum {
 	SIEVE_LINE_MAX = 1024,	/* bytes of a simple string, error, integer */
 	SIEVE_ARRAY_MAX = 4096, /* elements of an array */
+	SIEVE_DEPTH_MAX = 4,	/* arrays within arrays */
 	SIEVE_HEAD_MAX = 48	/* bytes of a `$` or `*` line, or of an error */
 };
 
@@ -31,6 +34,9 @@ struct sieve {
 	} state;
 	uint64_t limit; /* bytes of a bulk string */
 	uint64_t left;
+	uint32_t open[SIEVE_DEPTH_MAX]; /* elements that each open array waits
+					   for */
+	size_t depth;			/* open arrays */
 	size_t line_len;
 	char head[SIEVE_HEAD_MAX]; /* the line so far, or what replaces it */
 	size_t head_len;

@@ -319,6 +319,20 @@ def test_reply_broken_for_ever(ask, fake, name):
     until(lambda: ask("new.example").status == "not_found", "Redis again")
 
 
+def test_a_dribbling_server_is_left(ask, fake, second):
+    """A byte now and then is no answer: after 5 s the next server serves."""
+    def dribble(words):
+        if "a.example" not in words:
+            return [fake.honest(words)]
+        return [piece for byte in fake.honest(words)
+                for piece in (bytes([byte]), 0.3)]
+    fake.on("HMGET", dribble)
+    ask.start(fake.url, second.url)
+    start = time.monotonic()
+    until(lambda: ask("a.example").target == U, "the second server", 9)
+    assert time.monotonic() - start > 4
+
+
 def test_half_a_reply_for_ever(ask, fake):
     fake.on("HMGET", REPLY[:12], 30.0)
     ask.start(fake.url)

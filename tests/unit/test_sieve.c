@@ -63,6 +63,11 @@ static const struct {
 	{"no elements", BYTES("*0\r\n+OK\r\n"), BYTES("*0\r\n+OK\r\n")},
 	{"array", BYTES("*3\r\n$1\r\na\r\n$-1\r\n:1\r\n"),
 	 BYTES("*3\r\n$1\r\na\r\n$-1\r\n:1\r\n")},
+	{"four deep and again",
+	 BYTES("*1\r\n*1\r\n*1\r\n*2\r\n:1\r\n:2\r\n*1\r\n*1\r\n*1\r\n*0\r\n"
+	       "+x\r\n"),
+	 BYTES("*1\r\n*1\r\n*1\r\n*2\r\n:1\r\n:2\r\n*1\r\n*1\r\n*1\r\n*0\r\n"
+	       "+x\r\n")},
 	{"nested", BYTES("*2\r\n*1\r\n$2\r\nab\r\n*2\r\n+x\r\n*0\r\n:1\r\n"),
 	 BYTES("*2\r\n*1\r\n$2\r\nab\r\n*2\r\n+x\r\n*0\r\n:1\r\n")},
 	{"line ends in a bulk", BYTES("$6\r\n\r\n$9\r\n\r\n+OK\r\n"),
@@ -107,6 +112,9 @@ static const struct {
 	struct span sent;
 } broken[] = {
 	{"4097 elements", BYTES("*4097\r\n")},
+	{"five arrays deep", BYTES("*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n")},
+	{"five deep behind others",
+	 BYTES("*2\r\n*0\r\n*2\r\n:1\r\n*1\r\n*2\r\n$-1\r\n*1\r\n")},
 	{"very many elements", BYTES("*9000000000000000000\r\n")},
 	{"no number", BYTES("$\r\n")},
 	{"a word", BYTES("$abc\r\n")},
