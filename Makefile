@@ -54,9 +54,10 @@ $(out)/%.o: %.c Makefile
 # A unit test links its own room and the rooms named here, nothing else: the
 # linker proves the layers.
 unit_rooms := spop session hash host route guard cache resolver sieve \
-	redis_url opts log listener
+	redis_url opts log listener bad_routes
 links_session := spop
 links_cache := hash
+links_bad_routes := hash log route
 links_resolver := cache guard hash host route session spop
 unit_tests := $(unit_rooms:%=$(out)/tests/unit/test_%)
 wraps := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup

@@ -5,7 +5,7 @@
  * Whoever may write the hash could otherwise point a public host at a cloud's
  * metadata service, or make one packet reach many machines. Never a target:
  * unspecified, link-local (metadata too), multicast and broadcast addresses,
- * and IPv4 ones of that kind written as IPv6.
+ * and IPv4 ones of that kind mapped into IPv6 or NAT64.
  */
 #ifndef SPOA_GUARD_H
 #define SPOA_GUARD_H
