@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+import subprocess
 import signal
 import time
 
@@ -661,9 +662,14 @@ def hosts_file(tmp_path):
         pytest.skip("needs root and unshare")
 
     def wrap(*lines):
-        (tmp_path / "hosts").write_text("\n".join(lines) + "\n")
-        return ["unshare", "-m", "sh", "-c", f"mount --bind {tmp_path}/hosts"
-                " /etc/hosts && exec \"$@\"", "sh"]
+        # A copy of the folder: a small system may have no hosts file to
+        # mount upon.
+        etc = tmp_path / "etc"
+        subprocess.run(["cp", "-a", "/etc", etc], check=True)
+        (etc / "hosts").unlink(missing_ok=True)
+        (etc / "hosts").write_text("\n".join(lines) + "\n")
+        return ["unshare", "-m", "sh", "-c", f"mount --bind {etc} /etc"
+                " && exec \"$@\"", "sh"]
     return wrap
 
 
