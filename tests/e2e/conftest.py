@@ -4,6 +4,7 @@
     SPOA_ROUTER=path       the agent to test, build/spoa-router by default
     HAPROXY=/a,/b          the HAProxys to test with, all that are found by default
     REDIS_SERVER=path      the Redis, redis-server by default
+    REDIS_SERVERS=/a,/b    those to test changes and outages with, all by default
 """
 
 import os
@@ -12,6 +13,7 @@ import pytest
 
 import kit
 import kit.agent
+from spop import Peer
 
 SHOWN = 12000  # characters of each log that a failing test shows
 
@@ -29,7 +31,8 @@ def pytest_runtest_makereport(item):
 def pytest_report_header():
     return [f"agent: {kit.agent.binary()}"] + [
         f"haproxy {'.'.join(map(str, kit.version(path)))}: {path}"
-        for path in kit.binaries()]
+        for path in kit.binaries()] + [
+        f"{kit.redis_name(path)}: {path}" for path in kit.redis_binaries()]
 
 
 def pytest_generate_tests(metafunc):
@@ -39,6 +42,11 @@ def pytest_generate_tests(metafunc):
             "haproxy_binary", found or [None], scope="session", indirect=True,
             ids=[".".join(map(str, kit.version(path))) for path in found]
             or ["none"])
+    if "redis_binary" in metafunc.fixturenames:
+        found = kit.redis_binaries()
+        metafunc.parametrize("redis_binary", found or [None], scope="session",
+                             indirect=True,
+                             ids=list(map(kit.redis_name, found)) or ["none"])
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +54,14 @@ def haproxy_binary(request):
     """The path of each HAProxy in turn: such a test runs with all of them."""
     if request.param is None:
         pytest.fail("no haproxy found: install one, or set HAPROXY=/path")
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def redis_binary(request):
+    """The path of each Redis in turn: such a test runs with all of them."""
+    if request.param is None:
+        pytest.fail("no redis found: install one, or set REDIS_SERVERS=/path")
     return request.param
 
 
@@ -111,3 +127,23 @@ def redis():
     """A kit.Redis of its own for each test."""
     with kit.Redis() as found:
         yield found
+
+
+@pytest.fixture
+def ask(start_agent):
+    """ask.start(urls, options) then ask(host)."""
+    def ask(host):
+        return ask.peer.ask(host)
+
+    def start(*urls, options=(), **more):
+        use = [word for url in urls for word in ("--redis", url)]
+        ask.agent = start_agent(*use, *options, **more)
+        ask.peer = Peer(ask.agent.where)
+        return ask.agent
+    ask.start, ask.agent, ask.peer = start, None, None
+    yield ask
+    if ask.peer:
+        ask.peer.close()
+    if ask.agent:
+        assert ask.agent.stop() == 0
+        ask.agent.close()

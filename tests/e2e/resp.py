@@ -5,6 +5,7 @@ FakeRedis answers HMGET from a dict, byte for byte as Redis would, until a
 test scripts something else for a command. It notes every command, so a test
 can see what was asked, how often and over which connection. Relay sits
 between an agent and a real server and delays, splits, cuts or swallows.
+Speaker is a client of a real one, without a process per command.
 """
 
 import os
@@ -64,6 +65,61 @@ def read_command(held):
         words.append(bytes(held[at:at + size]).decode("utf-8", "replace"))
         at += size + 2
     return words, at
+
+
+class Refused(Exception):
+    """An error that Redis answered with."""
+
+
+class Speaker:
+    """A connection to a real Redis: speaker("HSET", "routes", ...)."""
+
+    def __init__(self, where):
+        self.sock = socket.create_connection(where, 20)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.file = self.sock.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.file.close()
+        self.sock.close()
+
+    def __call__(self, *words):
+        return self.all([words])[0]
+
+    def all(self, commands):
+        """All commands in one packet; their replies in order."""
+        self.sock.sendall(b"".join(array(*(bulk(str(word)) for word in words))
+                                   for words in commands))
+        return [self.reply() for _ in commands]
+
+    def reply(self):
+        line = self.file.readline()
+        if not line.endswith(b"\r\n"):
+            raise ConnectionError("Redis closed the connection")
+        kind, rest = line[:1], line[1:-2].decode()
+        if kind == b"-":
+            raise Refused(rest)
+        if kind == b"+":
+            return rest
+        count = int(rest)
+        if kind == b":" or count < 0:
+            return count if kind == b":" else None
+        if kind == b"$":
+            return self.file.read(count + 2)[:-2].decode("utf-8", "replace")
+        return [self.reply() for _ in range(count)]
+
+    def calls(self, command):
+        """How often the server has executed it."""
+        for line in self("INFO", "commandstats").splitlines():
+            if line.startswith(f"cmdstat_{command}:calls="):
+                return int(line.split("=")[1].split(",")[0])
+        return 0
 
 
 def reset(sock):
@@ -163,6 +219,7 @@ class FakeRedis(Listener):
         self.script = {}  # command -> reply in place of the honest one
         self.gate = threading.Event()  # while clear, HMGET waits for it
         self.gate.set()
+        self.here = threading.local()  # here.link: whose command it is
         super().__init__(where)
 
     def on(self, command, *reply):
@@ -200,6 +257,7 @@ class FakeRedis(Listener):
         return reply
 
     def serve(self, link):
+        self.here.link = link
         held = bytearray()
         while True:
             piece = link.recv(1 << 16)

@@ -42,26 +42,6 @@ def second():
         yield found
 
 
-@pytest.fixture
-def ask(start_agent):
-    """ask.start(urls, options) then ask(host)."""
-    def ask(host):
-        return ask.peer.ask(host)
-
-    def start(*urls, options=(), **more):
-        use = [word for url in urls for word in ("--redis", url)]
-        ask.agent = start_agent(*use, *options, **more)
-        ask.peer = Peer(ask.agent.where)
-        return ask.agent
-    ask.start, ask.agent, ask.peer = start, None, None
-    yield ask
-    if ask.peer:
-        ask.peer.close()
-    if ask.agent:
-        assert ask.agent.stop() == 0
-        ask.agent.close()
-
-
 def comes(ask, host, target, seconds=5):
     """Asks until the target is the answer of a Redis."""
     return until(lambda: ask(host).target == target, f"{host} -> {target}",

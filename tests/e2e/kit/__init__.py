@@ -12,10 +12,11 @@ from .agent import Agent
 from .client import Client, Reply, WebSocket, raw
 from .haproxy import HAProxy, binaries, version
 from .process import Process, free_port
-from .redis import Redis
+from .redis import Redis, redis_binaries, redis_name
 from .scripted import CLOSE, RESET, SILENT, ScriptedAgent, ok
 from .worker import Worker
 
 __all__ = ["Agent", "CLOSE", "Client", "HAProxy", "Process", "RESET", "Redis",
            "Reply", "SILENT", "ScriptedAgent", "WebSocket", "Worker",
-           "binaries", "free_port", "ok", "raw", "version"]
+           "binaries", "free_port", "ok", "raw", "redis_binaries", "redis_name",
+           "version"]
