@@ -227,7 +227,15 @@ static void take_command(struct redis *redis, enum command command,
 	if (command == TRACK_INFO && reply->type == REDIS_REPLY_ARRAY &&
 	    (has_flag(reply, "broken_redirect") || has_flag(reply, "off")))
 		problem = span_of("tracking has ended");
-	if (command != TRACK_OFF)
+	/* A question from before ON was answered too early to tell. After ON
+	 * comes a question at once: one that is refused shall not keep the
+	 * channel coming and going. */
+	if (command == TRACK_OFF ||
+	    (command == TRACK_INFO && redis->is_sent[TRACK_ON]))
+		return;
+	if (command == TRACK_ON && problem.len == 0)
+		redis_check_tracking(redis);
+	else
 		redis->options.tracked(redis->options.context, redis, problem);
 }
 

@@ -797,6 +797,17 @@ def test_acl(ask, server, say, name):
     up(ask, 2 if works else 1)
 
 
+def test_acl_without_trackinginfo(ask, server, say):
+    """Allowed to track, not to ask whether it does: either it is up or it is
+    not, but it does not come and go."""
+    say("ACL", "SETUSER", "bob", "on", ">pw", "~routes", "allchannels",
+        "+@all", "-client|trackinginfo")
+    ask.start(f"redis://bob:pw@127.0.0.1:{server.port}",
+              options=("--ttl", "300ms"))
+    time.sleep(1.5)
+    assert said(ask, UP) <= 1 and said(ask, DOWN) <= 1, ask.agent.log()
+
+
 def info(say, key):
     return next(line.split(":")[1] for line in say("INFO").splitlines()
                 if line.startswith(f"{key}:"))
