@@ -26,9 +26,8 @@ struct flight {
 	struct waiter_queue waiters;
 	struct span fields[HOST_CANDIDATES];
 	int64_t asked_ms;
-	uint32_t epoch;	 /* in which it was asked */
-	uint16_t asked;	 /* bit i: candidate i is asked for */
-	uint16_t absent; /* bit i: candidate i was known to be absent */
+	uint32_t epoch; /* in which it was asked */
+	uint16_t asked; /* bit i: candidate i is asked for */
 	struct host host;
 	struct host_candidates candidates;
 	char texts[]; /* of the fields */
@@ -303,8 +302,7 @@ static void note_flight(struct lookup *lookup, int64_t now_ms)
 /* Asks the store for the candidates in `asked`; NULL when it cannot be asked
  * or too much is under way. */
 static struct flight *start_flight(struct resolver *resolver,
-				   const struct host *host,
-				   const struct walk *walk, uint16_t asked)
+				   const struct host *host, uint16_t asked)
 {
 	struct host_candidates candidates;
 	struct flight *flight, **slot;
@@ -320,7 +318,6 @@ static struct flight *start_flight(struct resolver *resolver,
 	flight->resolver = resolver;
 	flight->host = *host;
 	flight->candidates = candidates;
-	flight->absent = walk->absent;
 	flight->lookup.sent = note_flight;
 	flight->lookup.done = finish_flight;
 	TAILQ_INIT(&flight->waiters);
@@ -347,7 +344,7 @@ static void refresh(struct resolver *resolver, const struct host *host,
 		return;
 	if (walk->is_present)
 		used |= (uint16_t)(1U << walk->winner);
-	if (start_flight(resolver, host, walk, used))
+	if (start_flight(resolver, host, used))
 		resolver->counters.refreshes++;
 }
 
@@ -379,7 +376,7 @@ static bool join_flight(struct resolver *resolver, const struct host *host,
 			return false;
 		resolver->counters.joins++;
 	} else {
-		flight = start_flight(resolver, host, walk, walk->unknown);
+		flight = start_flight(resolver, host, walk->unknown);
 		if (!flight)
 			return false;
 		resolver->counters.lookups++;
@@ -474,7 +471,9 @@ static void keep_value(struct resolver *resolver, struct span host,
 }
 
 /* The answer of a reply whose values are in the cache by now, but perhaps not
- * fresh (a life may be 0) or already evicted: `room` holds the first value. */
+ * fresh (a life may be 0) or already evicted: `room` holds the first value.
+ * False when it would rest on a candidate that was not asked for and is not
+ * fresh, be it that it was when the question went out. */
 static bool fill_reply(struct flight *flight, const struct store_value *values,
 		       struct answer *answer)
 {
@@ -495,13 +494,11 @@ static bool fill_reply(struct flight *flight, const struct store_value *values,
 				   ANSWER_FROM_REDIS);
 			return true;
 		}
-		if (flight->absent & 1U << i)
-			continue;
-		/* It was fresh and present when the flight started. */
-		if (cache_get(resolver->cache, field, resolver->now_ms, &hit) ==
-			    CACHE_UNKNOWN ||
-		    !hit.value)
+		if (cache_get(resolver->cache, field, resolver->now_ms, &hit) !=
+		    CACHE_FRESH)
 			return false;
+		if (!hit.value)
+			continue;
 		fill_route(answer, hit.value, field, ANSWER_FROM_REDIS);
 		return true;
 	}
@@ -515,7 +512,6 @@ static bool ask_again(struct flight *flight)
 	struct resolver *resolver = flight->resolver;
 	uint16_t all = (uint16_t)((1U << flight->candidates.count) - 1);
 
-	flight->absent = 0;
 	list_fields(flight, all);
 	return resolver->store->ask(resolver->store, &flight->lookup,
 				    resolver->now_ms);
@@ -565,8 +561,8 @@ static void finish_flight(struct lookup *lookup, enum store_status status,
 	struct waiter *waiter;
 
 	resolver->now_ms = now_ms;
-	/* What the reply relied on may have left the cache, or a change was
-	 * heard of after it was asked for. */
+	/* What the reply relied on may have left the cache or come to its end,
+	 * or a change was heard of after it was asked for. */
 	if (status == STORE_ANSWERED && !take_reply(flight, values) &&
 	    ask_again(flight))
 		return;

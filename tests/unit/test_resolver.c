@@ -505,6 +505,44 @@ static void test_evicted_under_a_flight(void **state)
 			    "ok redis 10.0.0.1:80 route=*.test");
 }
 
+/* A flight that was to refresh an exact route finds it gone. A wildcard that
+ * was known long ago says nothing of now. */
+static void test_reply_does_not_rest_on_old_routes(void **state)
+{
+	size_t i;
+
+	(void)state;
+	set_field("*.test", "10.0.0.1:80");
+	expect("b.test", 0, "ok redis 10.0.0.1:80 route=*.test");
+	set_field("a.test", "10.0.0.2:80");
+	expect("a.test", 20000, "ok redis 10.0.0.2:80 route=a.test");
+	expect("a.test", 20001, "ok cache 10.0.0.2:80 route=a.test");
+	ask("a.test", 28500); /* is due: the refresh is under way */
+	i = ask("a.test", 30001);
+	set_field("a.test", NULL);
+	set_field("*.test", "10.0.0.3:80");
+	reply_all(30002);
+	assert_string_equal(test.answers[i],
+			    "ok redis 10.0.0.3:80 route=*.test");
+}
+
+/* Nor do absences make a not_found whose life ended while the question was
+ * under way. */
+static void test_reply_does_not_rest_on_old_absences(void **state)
+{
+	size_t i;
+
+	(void)state;
+	expect("b.test", 0, "not_found redis");
+	ask("a.test", 880); /* asks for nothing but the host itself */
+	assert_string_equal(store.fields, "a.test");
+	i = ask("a.test", 1001);
+	set_field("*.test", "10.0.0.1:80");
+	reply_all(1002);
+	assert_string_equal(test.answers[i],
+			    "ok redis 10.0.0.1:80 route=*.test");
+}
+
 static void test_cancel(void **state)
 {
 	size_t kept, gone;
@@ -812,6 +850,8 @@ int main(void)
 		SCENARIO(test_removed_and_added_routes),
 		SCENARIO(test_lives_of_zero),
 		SCENARIO(test_evicted_under_a_flight),
+		SCENARIO(test_reply_does_not_rest_on_old_routes),
+		SCENARIO(test_reply_does_not_rest_on_old_absences),
 		SCENARIO(test_cancel),
 		SCENARIO(test_no_memory),
 		SCENARIO(test_hits_do_not_allocate),
