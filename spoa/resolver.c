@@ -70,6 +70,7 @@ struct resolver {
 	struct batch named; /* fields that were named as changed */
 	struct batch swept; /* fields of an older epoch */
 	bool is_sweeping;
+	bool sweep_again; /* something was heard of since the sweep began */
 	int64_t sweep_ms; /* not before this goes the next batch */
 	struct host host; /* what the last answer borrows */
 	struct host_field field;
@@ -638,6 +639,17 @@ void resolver_restore(struct resolver *resolver, struct span field,
 			      now_ms, age_ms);
 }
 
+/* One that is under way goes on, or many changes would keep it at its
+ * beginning. */
+static void begin_sweep(struct resolver *resolver)
+{
+	resolver->sweep_again = resolver->is_sweeping;
+	if (resolver->is_sweeping)
+		return;
+	cache_begin_sweep(resolver->cache);
+	resolver->is_sweeping = true;
+}
+
 int64_t resolver_sweep(struct resolver *resolver, int64_t now_ms)
 {
 	struct batch *named = &resolver->named;
@@ -659,7 +671,10 @@ int64_t resolver_sweep(struct resolver *resolver, int64_t now_ms)
 	}
 	if (!cache_sweep(resolver->cache, fields, ARRAY_LEN(fields), &count)) {
 		resolver->is_sweeping = false;
-		return -1;
+		if (!resolver->sweep_again)
+			return -1;
+		begin_sweep(resolver);
+		return resolver->sweep_ms;
 	}
 	for (i = 0; i < count; i++)
 		add_to_batch(swept, fields[i]);
@@ -680,8 +695,7 @@ static void hear(void *context, enum store_news news, struct span field,
 	/* A field that is named may not be the only one: Redis merges what
 	 * several writers did. */
 	cache_raise_epoch(resolver->cache);
-	cache_begin_sweep(resolver->cache);
-	resolver->is_sweeping = true;
+	begin_sweep(resolver);
 	resolver->counters.epochs++;
 	if (news == STORE_NAMED && cache_is_outdated(resolver->cache, field))
 		add_to_batch(&resolver->named, field);

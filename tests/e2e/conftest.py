@@ -13,6 +13,7 @@ import pytest
 
 import kit
 import kit.agent
+from resp import Speaker
 from spop import Peer
 
 SHOWN = 12000  # characters of each log that a failing test shows
@@ -126,6 +127,20 @@ def start_redis():
 def redis():
     """A kit.Redis of its own for each test."""
     with kit.Redis() as found:
+        yield found
+
+
+@pytest.fixture
+def server(redis_binary):
+    """A kit.Redis of each kind in turn."""
+    with kit.Redis(binary=redis_binary) as found:
+        yield found
+
+
+@pytest.fixture
+def say(server):
+    """A connection to that server: say("HSET", ...)."""
+    with Speaker(server.where) as found:
         yield found
 
 

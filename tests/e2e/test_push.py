@@ -497,6 +497,22 @@ def test_named_first(ask, fake):
           "the sweep still covers all", AT_ONCE)
 
 
+def test_steady_writes_do_not_starve_the_sweep(ask, fake):
+    """Every host is read again in the background, though each write begins
+    a new epoch before the last one's sweep is over."""
+    hosts = {f"h{n}.example" for n in range(1000)}
+    fake.routes.update((host, T) for host in hosts)
+    ask.start(fake.url, options=LONG)
+    up(ask)
+    ask.peer.ask_all(list(hosts))
+    time.sleep(0.2)
+    asked, end = len(fake.lookups), time.monotonic() + 5
+    while not hosts <= set().union(*fake.lookups[asked:]):
+        assert time.monotonic() < end, "some were not read again"
+        fake.push()
+        time.sleep(0.005)
+
+
 def test_a_named_host_hides_no_other(ask, fake):
     """A message names one field; another writer's push was merged away."""
     ask.start(fake.url, options=LONG)
@@ -695,18 +711,6 @@ def test_nonsense_on_the_subscriber(ask, fake, piece):
 
 
 # -- cut by the real ones -------------------------------------------------------
-
-
-@pytest.fixture
-def server(redis_binary):
-    with kit.Redis(binary=redis_binary) as found:
-        yield found
-
-
-@pytest.fixture
-def say(server):
-    with Speaker(server.where) as found:
-        yield found
 
 
 def kill(say, kind):
