@@ -13,6 +13,7 @@
 
 enum {
 	SWEEP_PAUSE_MS = 5,  /* between two batches */
+	SWEEP_STEP_MS = 1,   /* between two steps of the walk */
 	SWEEP_AWAY_MS = 200, /* while the store is away */
 };
 
@@ -676,6 +677,9 @@ int64_t resolver_sweep(struct resolver *resolver, int64_t now_ms)
 		begin_sweep(resolver);
 		return resolver->sweep_ms;
 	}
+	/* A step that only walked has cost Redis nothing. */
+	if (count == 0)
+		resolver->sweep_ms = now_ms + SWEEP_STEP_MS;
 	for (i = 0; i < count; i++)
 		add_to_batch(swept, fields[i]);
 	if (count > 0 && send_batch(resolver, swept))
