@@ -901,3 +901,25 @@ def test_lives_are_long_only_while_told(ask, fake):
     until(lambda: said(ask, DOWN), "down")
     fake.routes["a.example"] = U
     comes(ask, "a.example", U, 0.3 + 0.3)
+
+
+def test_a_batch_of_the_largest_values(ask, fake):
+    """What is read again together is not too large to be read."""
+    hosts = [f"h{n}.example" for n in range(64)]
+    value = T + " " * (16384 - len(T))
+    fake.routes.update((host, value) for host in hosts)
+    ask.start(fake.url, options=LONG)
+    up(ask)
+    for host in hosts:
+        cached(ask, host, T)
+
+    def bit_by_bit(words):
+        whole = fake.honest(words)
+        return [whole[:-1], 0.05, whole[-1:]]
+    fake.on("HMGET", bit_by_bit)
+    fake.push()
+    until(lambda: any(len(asked) == 64 for asked in fake.lookups), "a batch")
+    for host in hosts:
+        cached(ask, host, T)
+    assert "redis lost" not in ask.agent.log()
+    assert fake.accepted == 2
