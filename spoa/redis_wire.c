@@ -272,6 +272,9 @@ static void on_event(struct bufferevent *transport, short what, void *context)
 		setsockopt(bufferevent_getfd(transport), IPPROTO_TCP,
 			   TCP_NODELAY, &on, sizeof(on));
 		greet(wire);
+	/* To disable a transport does not keep it from being connected. */
+	if (wire->state == WIRE_LOST)
+		return;
 	} else if (wire->state == WIRE_OPENING) {
 		snprintf(wire->why, sizeof(wire->why), "%s",
 			 evutil_socket_error_to_string(error));
