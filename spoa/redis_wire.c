@@ -19,7 +19,7 @@
 #include "sieve.h"
 
 enum {
-	CONNECT_MS = 1000,	 /* to connect and to be let in */
+	CONNECT_MS = 1000,	 /* to connect and to be let in, per address */
 	RESOLVE_MS = 5000,	 /* to resolve a name */
 	WHY_MAX = 256,		 /* bytes of a reason */
 	CHUNK = 16 * 1024,	 /* bytes read and parsed at a time */
@@ -93,10 +93,16 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 
 	(void)fd;
 	(void)what;
-	if (wire->state == WIRE_LOST)
+	if (wire->state == WIRE_LOST) {
 		wire->options.lost(wire->options.context, wire->why);
-	else
+	} else if (wire->resolution) {
+		lose_plain(wire, "cannot resolve the name: no answer");
+	} else if (wire->state == WIRE_OPENING && wire->next) {
+		loop_arm(wire->timer, CONNECT_MS);
+		connect_next(wire);
+	} else {
 		lose_plain(wire, "no answer while connecting");
+	}
 }
 
 bool redis_wire_send(struct redis_wire *wire, int argc, const char **argv,
@@ -266,15 +272,15 @@ static void on_event(struct bufferevent *transport, short what, void *context)
 	struct redis_wire *wire = context;
 	int error = EVUTIL_SOCKET_ERROR();
 
+	/* To disable a transport does not keep it from being connected. */
+	if (wire->state == WIRE_LOST)
+		return;
 	if (what & BEV_EVENT_CONNECTED) {
 		int on = 1;
 
 		setsockopt(bufferevent_getfd(transport), IPPROTO_TCP,
 			   TCP_NODELAY, &on, sizeof(on));
 		greet(wire);
-	/* To disable a transport does not keep it from being connected. */
-	if (wire->state == WIRE_LOST)
-		return;
 	} else if (wire->state == WIRE_OPENING) {
 		snprintf(wire->why, sizeof(wire->why), "%s",
 			 evutil_socket_error_to_string(error));

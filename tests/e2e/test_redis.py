@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import signal
+import socket
 import time
 
 import pytest
@@ -661,6 +662,22 @@ def test_names(ask, fake, hosts_file, lines):
     ask.start(f"redis://redis.test:{fake.port}", options=(
         "--lookup-timeout", "1s"), prefix=hosts_file(*lines))
     comes(ask, "a.example", T)
+
+
+def test_a_silent_address_of_a_name(ask, fake, hosts_file):
+    """An address that does not even refuse costs a second, not the name."""
+    with socket.socket() as door:
+        door.bind(("127.0.0.9", fake.port))
+        door.listen(0)
+        fill = [socket.socket() for _ in range(4)]
+        for one in fill:  # beyond these the kernel drops who comes
+            one.setblocking(False)
+            one.connect_ex(door.getsockname())
+        ask.start(f"redis://redis.test:{fake.port}", prefix=hosts_file(
+            "127.0.0.9 redis.test", "127.0.0.1 redis.test"))
+        comes(ask, "a.example", T, 10)
+        for one in fill:
+            one.close()
 
 
 def test_unknown_name(ask, second):
