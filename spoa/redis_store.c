@@ -45,7 +45,7 @@ struct redis_store {
 	size_t failures;	     /* servers that failed in a row */
 	int64_t backoff_ms;	     /* the next delay */
 	int64_t grace_until_ms;	     /* lookups may wait for a connection */
-	struct log_limit failed;
+	struct log_limit failed[];   /* of each server */
 };
 
 static void open_current(struct redis_store *self);
@@ -166,6 +166,10 @@ static void on_ready(void *context, struct redis *redis)
 		self->current = self->better_number;
 		self->better = NULL;
 		event_del(self->retry);
+	} else if (self->better && self->better_number >= self->current) {
+		/* It was tried in place of one that is worse than this. */
+		redis_free(self->better);
+		self->better = NULL;
 	}
 	self->failures = 0;
 	self->is_down = false;
@@ -194,13 +198,14 @@ static void try_next(struct redis_store *self, bool at_once)
 	loop_arm(self->retry, at_once ? 0 : next_backoff(self));
 }
 
-static void warn_failed(struct redis_store *self, const char *name,
+static void warn_failed(struct redis_store *self, size_t number,
 			const char *why)
 {
 	uint64_t held;
 
-	if (log_limit_pass(&self->failed, now(self), WARN_MS, &held))
-		log_warn("redis cannot be used", log_text("server", name),
+	if (log_limit_pass(&self->failed[number], now(self), WARN_MS, &held))
+		log_warn("redis cannot be used",
+			 log_text("server", self->options.urls[number].name),
 			 log_text("error", why),
 			 log_number("held_back", (int64_t)held));
 }
@@ -212,6 +217,7 @@ static void on_lost(void *context, struct redis *redis, const char *why)
 	bool was_stable = ready_for >= STABLE_MS;
 
 	if (redis == self->better) {
+		warn_failed(self, self->better_number, why);
 		redis_free(redis);
 		self->better = NULL;
 		loop_arm(self->take_back, TAKE_BACK_MS);
@@ -229,14 +235,17 @@ static void on_lost(void *context, struct redis *redis, const char *why)
 		 * is no other. */
 		self->failures = 0;
 	} else {
-		warn_failed(self, current_url(self)->name, why);
+		warn_failed(self, self->current, why);
 		self->failures++;
 	}
 	if (was_stable)
 		self->backoff_ms = BACKOFF_MIN_MS;
 	take_lookups(self, redis);
 	redis_free(redis);
-	try_next(self, was_stable || self->options.url_count > 1);
+	/* Servers that lose each link as soon as it is ready are not hammered
+	 * in turn either. */
+	try_next(self,
+		 was_stable || (ready_for < 0 && self->options.url_count > 1));
 }
 
 static void on_tracked(void *context, struct redis *redis, struct span problem)
@@ -364,8 +373,10 @@ static struct channel *new_channel(struct redis_store *self)
 struct redis_store *redis_store_new(const struct redis_store_options *options,
 				    const struct hash_secret *secret)
 {
-	struct redis_store *self = calloc(1, sizeof(*self));
 	struct event_base *base = options->loop->base;
+	struct redis_store *self =
+		calloc(1, sizeof(*self) +
+				  options->url_count * sizeof(self->failed[0]));
 	size_t i;
 
 	if (!self)

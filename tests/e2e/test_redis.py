@@ -760,6 +760,58 @@ def test_a_healthy_backup_is_kept_while_the_first_is_ill(ask, fake, second,
         time.sleep(0.01)
 
 
+def test_servers_that_lose_each_link_are_spaced(ask, fake, second):
+    """Two that let us in and then hang up are not hammered in turn."""
+    for one in (fake, second):
+        one.on("HMGET", lambda words, one=one: [one.honest(words), 0.002,
+                                                CLOSE])
+    ask.start(fake.url, second.url)
+    time.sleep(2)
+    assert fake.accepted + second.accepted < 60
+    assert ask.agent.log().count("\n") < 120
+    for one in (fake, second):
+        one.forget("HMGET")
+    until(lambda: ask("a.example").target in (T, U), "an answer")
+
+
+def test_each_server_that_fails_is_logged(ask, fake, second):
+    """With its own reason, also while another one serves."""
+    def failure(server, reason):
+        return any("redis cannot be used" in line and reason in line
+                   and f"127.0.0.1:{server.port}/" in line
+                   for line in ask.agent.log().splitlines())
+    fake.on("HMGET", b"-LOADING x\r\n")
+    second.on("HMGET", b"-NOAUTH x\r\n")
+    ask.start(fake.url, second.url, options=BRIEF)
+    until(lambda: failure(fake, "LOADING"), "word of the first")
+    until(lambda: failure(second, "NOAUTH"), "word of the second")
+    fake.forget("HMGET")
+    comes(ask, "a.example", T, 10)
+    second.forget("HMGET")
+    fake.shut()
+    fake.drop()
+    comes(ask, "a.example", U)
+    until(lambda: failure(fake, "Connection refused"), "word of the first", 15)
+
+
+def test_a_late_second_does_not_replace_the_first(ask, fake, second):
+    """It was tried while the third served, which the first has replaced."""
+    fake.close()
+    second.on("HMGET", lambda words: [0.5, second.honest(words)])
+    with FakeRedis({"a.example": V}) as third:
+        second.shut()
+        ask.start(fake.url, second.url, third.url, options=BRIEF)
+        comes(ask, "a.example", V)
+        second.open()
+        until(lambda: second.named("HMGET"), "a try of the second", 10)
+        fake.open()
+        third.close()
+        comes(ask, "a.example", T)
+        time.sleep(0.8)
+        assert ask.agent.log().count("role=backup") == 1
+        assert ask("a.example").target == T
+
+
 def test_first_unreachable_at_start(ask, second):
     ask.start("redis://127.0.0.1:1", second.url)
     comes(ask, "a.example", U, 2)
