@@ -415,8 +415,9 @@ def delayed(fake, host):
     return go, held
 
 
+@pytest.mark.parametrize("joined", [True, False])
 @pytest.mark.parametrize("how", ["push", "named", "all named"])
-def test_push_overtakes_the_reply(ask, fake, how):
+def test_push_overtakes_the_reply(ask, fake, how, joined):
     """What Redis had read before the change comes after the word of it: it
     is neither kept nor told to those who asked later."""
     ask.start(fake.url, options=LONG)
@@ -432,12 +433,13 @@ def test_push_overtakes_the_reply(ask, fake, how):
     else:
         fake.publish("x.example" if how == "named" else "*")
     time.sleep(0.1)  # the word is read; only the reply is late
-    ask.peer.send(question("x.example", 901))
-    time.sleep(0.05)
+    if joined:
+        ask.peer.send(question("x.example", 901))
+        time.sleep(0.05)
     go.set()
-    first, later = sorted(ask.peer.frames(2), key=lambda ack: ack.stream)
-    assert first.answer().target in (T, U)
-    assert later.answer().target == U
+    acks = sorted(ask.peer.frames(1 + joined), key=lambda ack: ack.stream)
+    assert acks[0].answer().target in (T, U)
+    assert acks[-1].answer().target == U or not joined
     for _ in range(50):
         assert ask("x.example").target == U
 
@@ -815,6 +817,35 @@ def test_acl_without_trackinginfo(ask, server, say):
 def info(say, key):
     return next(line.split(":")[1] for line in say("INFO").splitlines()
                 if line.startswith(f"{key}:"))
+
+
+@pytest.mark.parametrize("url, database", [
+    ("redis://127.0.0.1:{port}/5", 5), ("unix:{socket}", 0),
+    ("redis://me:p%40ss@localhost:{port}", 0), ("unix:{socket}?db=7", 7)])
+def test_urls(ask, redis, url, database):
+    """The subscriber greets as the other connection does."""
+    redis.cmd("ACL", "SETUSER", "me", "on", ">p@ss", "+@all", "~*", "&*")
+    ask.start(url.format(port=redis.port, socket=redis.socket), options=LONG)
+    up(ask)
+    for value in T, U:
+        redis.cmd("-n", str(database), "HSET", "routes", "a.example", value)
+        cached(ask, "a.example", value)
+
+
+@pytest.mark.parametrize("key", ["my:{routes} *?", "k" * 300],
+                         ids=["odd", "long"])
+def test_another_key(ask, redis, key):
+    ask.start(redis.url, options=(*LONG, "--routes", key))
+    up(ask)
+    with Speaker(redis.where) as say:
+        say("HSET", key, "a.example", T)
+        cached(ask, "a.example", T)
+        time.sleep(0.05)
+        before = say.calls("hmget")
+        assert say("PUBLISH", f"{key}:changed", "a.example") == 1
+        until(lambda: say.calls("hmget") > before, "a re-read", AT_ONCE)
+        say("RENAME", key, "other")
+        comes(ask, "a.example", None)
 
 
 # -- two servers --------------------------------------------------------------
