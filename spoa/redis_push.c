@@ -11,7 +11,9 @@
 
 #define INVALIDATE "__redis__:invalidate"
 
-enum { SUBSCRIPTIONS = 2, CHANNEL_MAX = 512 };
+#define CHANGED ":changed"
+
+enum { SUBSCRIPTIONS = 2 };
 
 struct redis_push {
 	struct redis_push_options options;
@@ -21,7 +23,7 @@ struct redis_push {
 	size_t confirmed;    /* subscriptions */
 	int64_t asked_ms;    /* the probe that waits for its answer, or 0 */
 	bool is_refused;
-	char channel[CHANNEL_MAX]; /* where fields are named */
+	char channel[]; /* where fields are named */
 };
 
 static int64_t now(struct redis_push *push)
@@ -161,7 +163,8 @@ static void on_lost(void *context, const char *why)
 
 struct redis_push *redis_push_new(const struct redis_push_options *options)
 {
-	struct redis_push *push = calloc(1, sizeof(*push));
+	size_t channel_size = strlen(options->key) + sizeof(CHANGED);
+	struct redis_push *push = calloc(1, sizeof(*push) + channel_size);
 	const struct redis_wire_options wire = {.loop = options->loop,
 						.dns = options->dns,
 						.url = options->url,
@@ -175,8 +178,7 @@ struct redis_push *redis_push_new(const struct redis_push_options *options)
 		return NULL;
 	push->options = *options;
 	push->client = -1;
-	snprintf(push->channel, sizeof(push->channel), "%.400s:changed",
-		 options->key);
+	snprintf(push->channel, channel_size, "%s" CHANGED, options->key);
 	push->timer = evtimer_new(options->loop->base, on_timer, push);
 	push->wire = push->timer ? redis_wire_new(&wire) : NULL;
 	if (!push->wire) {
