@@ -832,12 +832,8 @@ def test_urls(ask, redis, url, database):
         cached(ask, "a.example", value)
 
 
-<<<<<<< Updated upstream
 @pytest.mark.parametrize("key", ["my:{routes} *?", "k" * 5000],
                          ids=["odd", "long"])
-=======
-@pytest.mark.parametrize("key", ["my:{routes} *?", "k" * 5000])
->>>>>>> Stashed changes
 def test_another_key(ask, redis, key):
     ask.start(redis.url, options=(*LONG, "--routes", key))
     up(ask)
