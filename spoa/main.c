@@ -161,6 +161,16 @@ static void answered(void *context, struct waiter *waiter,
 	conns_answered(app->conns, waiter, answer);
 }
 
+/* What libevent says by itself, of name servers above all: else it would go to
+ * stderr as it is. */
+static void log_library(int severity, const char *message)
+{
+	if (severity == EVENT_LOG_DEBUG)
+		log_debug("libevent", log_text("said", message));
+	else
+		log_warn("libevent", log_text("said", message));
+}
+
 static void on_signal(evutil_socket_t number, short what, void *context)
 {
 	struct app *app = context;
@@ -340,6 +350,7 @@ static bool run(struct app *app, int argc, char **argv)
 	}
 	log_setup((enum log_level)config->log_level,
 		  (enum log_format)config->log_format);
+	event_set_log_callback(log_library);
 	if (!read_addresses(app) || !read_urls(app))
 		return false;
 	if (config->check) {

@@ -642,13 +642,16 @@ def hosts_file(tmp_path):
     if os.geteuid() or not shutil.which("unshare"):
         pytest.skip("needs root and unshare")
 
-    def wrap(*lines):
+    def wrap(*lines, resolver=None):
         # A copy of the folder: a small system may have no hosts file to
         # mount upon.
         etc = tmp_path / "etc"
         subprocess.run(["cp", "-a", "/etc", etc], check=True)
         (etc / "hosts").unlink(missing_ok=True)
         (etc / "hosts").write_text("\n".join(lines) + "\n")
+        if resolver:
+            (etc / "resolv.conf").unlink(missing_ok=True)
+            (etc / "resolv.conf").write_text(resolver)
         return ["unshare", "-m", "sh", "-c", f"mount --bind {etc} /etc"
                 " && exec \"$@\"", "sh"]
     return wrap
@@ -678,6 +681,21 @@ def test_a_silent_address_of_a_name(ask, fake, hosts_file):
         comes(ask, "a.example", T, 10)
         for one in fill:
             one.close()
+
+
+def test_a_silent_name_server(ask, second, hosts_file):
+    """It is said to be one, in lines like all others."""
+    with socket.socket(type=socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.12.10.53", 53))
+        ask.start("redis://redis.test:6379", second.url, prefix=hosts_file(
+            resolver="nameserver 127.12.10.53\noptions timeout:1 attempts:1\n"),
+            options=("--log-format", "json"))
+        comes(ask, "a.example", U, 15)
+        until(lambda: "ameserver" in ask.agent.log(), "word of it", 15)
+    lines = [json.loads(line) for line in ask.agent.log().splitlines()]
+    assert "cannot resolve the name" in next(
+        line["error"] for line in lines if "redis.test" in line.get(
+            "server", ""))
 
 
 def test_unknown_name(ask, second):
