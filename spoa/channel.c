@@ -17,7 +17,7 @@ enum {
 struct channel {
 	struct channel_options options;
 	struct redis *redis; /* of the server in question; or NULL */
-	const struct redis_url *url;
+	struct redis_place place;
 	struct redis_push *push; /* the subscriber; or NULL */
 	enum { CHANNEL_DOWN, CHANNEL_ASKED, CHANNEL_UP } state;
 	bool is_said;	 /* the log has why it is down */
@@ -46,7 +46,7 @@ static void go_down(struct channel *channel, struct span why)
 		tell(channel, STORE_PUSH_DOWN, (struct span){0});
 	if (!channel->is_said)
 		log_warn("redis does not tell of changes: --ttl alone counts",
-			 log_text("server", channel->url->name),
+			 log_text("server", channel->place.url->name),
 			 log_span("error", why));
 	channel->is_said = true;
 	channel->state = CHANNEL_DOWN;
@@ -60,7 +60,7 @@ static void go_up(struct channel *channel)
 	channel->state = CHANNEL_UP;
 	channel->is_said = false;
 	log_info("redis tells of changes",
-		 log_text("server", channel->url->name));
+		 log_text("server", channel->place.url->name));
 	tell(channel, STORE_PUSH_UP, (struct span){0});
 	settle(channel);
 	loop_arm(channel->timer, channel->options.interval_ms);
@@ -112,11 +112,7 @@ void channel_tracked(struct channel *channel, struct span problem)
 static void subscribe(struct channel *channel)
 {
 	const struct redis_push_options options = {
-		.loop = channel->options.loop,
-		.dns = channel->options.dns,
-		.url = channel->url,
-		.key = channel->options.key,
-		.value_max = channel->options.value_max,
+		.place = channel->place,
 		.interval_ms = channel->options.interval_ms,
 		.subscribed = on_subscribed,
 		.changed = on_changed,
@@ -146,11 +142,11 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 }
 
 void channel_open(struct channel *channel, struct redis *redis,
-		  const struct redis_url *url)
+		  const struct redis_place *place)
 {
 	channel_close(channel, "another server serves");
 	channel->redis = redis;
-	channel->url = url;
+	channel->place = *place;
 	channel->is_said = false;
 	channel->is_settled = false;
 	subscribe(channel);

@@ -11,18 +11,12 @@
 #ifndef SPOA_CHANNEL_H
 #define SPOA_CHANNEL_H
 
-#include "loop.h"
 #include "redis.h"
-#include "redis_url.h"
-#include "store.h"
 
 struct channel;
 
 struct channel_options {
 	struct loop *loop;
-	struct evdns_base *dns;
-	const char *key;     /* of the hash */
-	size_t value_max;    /* bytes of a message */
 	int64_t interval_ms; /* of the probes */
 	/* Called from the loop; `field` lives during the call. */
 	void (*news)(void *context, enum store_news news, struct span field);
@@ -37,10 +31,10 @@ struct channel_options {
 struct channel *channel_new(const struct channel_options *options);
 void channel_free(struct channel *channel);
 
-/* `redis`, at `url`, is ready: open the channel there, and keep it open until
+/* `redis`, at `place`, is ready: open the channel there, and keep it open until
  * channel_close, which must come before `redis` is freed. */
 void channel_open(struct channel *channel, struct redis *redis,
-		  const struct redis_url *url);
+		  const struct redis_place *place);
 
 /* The server is lost, or another one serves. */
 void channel_close(struct channel *channel, const char *why);

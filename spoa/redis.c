@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 #include "log.h"
-#include "redis_wire.h"
 #include "sieve.h"
 
 enum {
@@ -37,7 +36,7 @@ struct redis {
 
 static int64_t now(struct redis *redis)
 {
-	return loop_now(redis->options.loop);
+	return loop_now(redis->options.place.loop);
 }
 
 static void lose(struct redis *redis, const char *why, struct span detail)
@@ -109,8 +108,10 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 static bool send_hmget(struct redis *redis, const struct span *fields,
 		       size_t count)
 {
-	const char *argv[2 + STORE_FIELDS_MAX] = {"HMGET", redis->options.key};
-	size_t lens[2 + STORE_FIELDS_MAX] = {5, strlen(redis->options.key)};
+	const char *argv[2 + STORE_FIELDS_MAX] = {"HMGET",
+						  redis->options.place.key};
+	size_t lens[2 + STORE_FIELDS_MAX] = {5,
+					     strlen(redis->options.place.key)};
 	size_t i;
 
 	for (i = 0; i < count; i++) {
@@ -168,8 +169,9 @@ void redis_track(struct redis *redis, int64_t subscriber)
 {
 	char id[24];
 	const char *off[] = {"CLIENT", "TRACKING", "OFF"};
-	const char *on[] = {"CLIENT", "TRACKING", "ON",	    "REDIRECT",
-			    id,	      "BCAST",	  "PREFIX", redis->options.key};
+	const char *on[] = {
+		"CLIENT", "TRACKING", "ON",	"REDIRECT",
+		id,	  "BCAST",    "PREFIX", redis->options.place.key};
 
 	if (redis->state != REDIS_READY || redis->is_sent[TRACK_ON])
 		return;
@@ -248,8 +250,8 @@ static bool is_wrong_type(struct redis *redis, const redisReply *reply)
 		return false;
 	if (log_limit_pass(&redis->wrong_type, now(redis), WARN_MS, &held))
 		log_warn("the routes key in redis is not a hash",
-			 log_text("server", redis->options.url->name),
-			 log_text("key", redis->options.key),
+			 log_text("server", redis->options.place.url->name),
+			 log_text("key", redis->options.place.key),
 			 log_number("held_back", (int64_t)held));
 	return true;
 }
@@ -359,10 +361,7 @@ static void on_lost(void *context, const char *why)
 struct redis *redis_new(const struct redis_options *options)
 {
 	struct redis *redis = calloc(1, sizeof(*redis));
-	const struct redis_wire_options wire = {.loop = options->loop,
-						.dns = options->dns,
-						.url = options->url,
-						.value_max = options->value_max,
+	const struct redis_wire_options wire = {.place = options->place,
 						.opened = on_opened,
 						.replied = on_replied,
 						.lost = on_lost,
@@ -372,7 +371,7 @@ struct redis *redis_new(const struct redis_options *options)
 		return NULL;
 	redis->options = *options;
 	TAILQ_INIT(&redis->sent);
-	redis->timer = evtimer_new(options->loop->base, on_timer, redis);
+	redis->timer = evtimer_new(options->place.loop->base, on_timer, redis);
 	redis->wire = redis->timer ? redis_wire_new(&wire) : NULL;
 	if (!redis->wire) {
 		redis_free(redis);

@@ -11,19 +11,13 @@
 #ifndef SPOA_REDIS_H
 #define SPOA_REDIS_H
 
-#include "loop.h"
-#include "redis_url.h"
+#include "redis_wire.h"
 #include "store.h"
 
-struct evdns_base;
 struct redis;
 
 struct redis_options {
-	struct loop *loop;
-	struct evdns_base *dns; /* for names; NULL when all are addresses */
-	const struct redis_url *url;
-	const char *key;	   /* of the hash */
-	size_t value_max;	   /* bytes of a value; more is too large */
+	struct redis_place place;
 	int64_t lookup_timeout_ms; /* silence that makes a server doubtful */
 	/* The server serves. */
 	void (*ready)(void *context, struct redis *redis);
@@ -38,8 +32,7 @@ struct redis_options {
 	void *context;
 };
 
-/* Starts to connect; NULL when there is no memory. The options' pointers must
- * live as long. */
+/* Starts to connect; NULL when there is no memory. */
 struct redis *redis_new(const struct redis_options *options);
 
 /* Closes. No lookup may be left: see redis_take_lookups. */

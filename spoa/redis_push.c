@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "redis_wire.h"
-
 #define INVALIDATE "__redis__:invalidate"
 
 #define CHANGED ":changed"
@@ -28,7 +26,7 @@ struct redis_push {
 
 static int64_t now(struct redis_push *push)
 {
-	return loop_now(push->options.loop);
+	return loop_now(push->options.place.loop);
 }
 
 static void subscribe(struct redis_push *push, const char *channel)
@@ -83,7 +81,7 @@ static void take_keys(struct redis_push *push, const redisReply *keys)
 
 		if (key->type == REDIS_REPLY_STRING &&
 		    !span_is((struct span){key->str, key->len},
-			     push->options.key))
+			     push->options.place.key))
 			continue;
 		push->options.changed(push->options.context);
 		return;
@@ -163,12 +161,9 @@ static void on_lost(void *context, const char *why)
 
 struct redis_push *redis_push_new(const struct redis_push_options *options)
 {
-	size_t channel_size = strlen(options->key) + sizeof(CHANGED);
+	size_t channel_size = strlen(options->place.key) + sizeof(CHANGED);
 	struct redis_push *push = calloc(1, sizeof(*push) + channel_size);
-	const struct redis_wire_options wire = {.loop = options->loop,
-						.dns = options->dns,
-						.url = options->url,
-						.value_max = options->value_max,
+	const struct redis_wire_options wire = {.place = options->place,
 						.opened = on_opened,
 						.replied = on_replied,
 						.lost = on_lost,
@@ -178,8 +173,8 @@ struct redis_push *redis_push_new(const struct redis_push_options *options)
 		return NULL;
 	push->options = *options;
 	push->client = -1;
-	snprintf(push->channel, channel_size, "%s" CHANGED, options->key);
-	push->timer = evtimer_new(options->loop->base, on_timer, push);
+	snprintf(push->channel, channel_size, "%s" CHANGED, options->place.key);
+	push->timer = evtimer_new(options->place.loop->base, on_timer, push);
 	push->wire = push->timer ? redis_wire_new(&wire) : NULL;
 	if (!push->wire) {
 		redis_push_free(push);

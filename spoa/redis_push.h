@@ -11,18 +11,12 @@
 #ifndef SPOA_REDIS_PUSH_H
 #define SPOA_REDIS_PUSH_H
 
-#include "loop.h"
-#include "redis_url.h"
+#include "redis_wire.h"
 
-struct evdns_base;
 struct redis_push;
 
 struct redis_push_options {
-	struct loop *loop;
-	struct evdns_base *dns;
-	const struct redis_url *url;
-	const char *key;     /* of the hash */
-	size_t value_max;    /* bytes of a message; more tells nothing */
+	struct redis_place place; /* a message above value_max tells nothing */
 	int64_t interval_ms; /* of the probes, and the patience with them */
 	/* It listens; `client` is its number at the server. */
 	void (*subscribed)(void *context, int64_t client);
@@ -36,8 +30,7 @@ struct redis_push_options {
 	void *context;
 };
 
-/* NULL when there is no memory. What the options point to must live as long.
- */
+/* NULL when there is no memory. */
 struct redis_push *redis_push_new(const struct redis_push_options *options);
 void redis_push_free(struct redis_push *push);
 

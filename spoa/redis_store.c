@@ -152,9 +152,20 @@ static void on_settle(evutil_socket_t fd, short what, void *context)
 	on_settled(context);
 }
 
+static struct redis_place place_of(const struct redis_store *self,
+				   size_t number)
+{
+	return (struct redis_place){.loop = self->options.loop,
+				    .dns = self->dns,
+				    .url = &self->options.urls[number],
+				    .key = self->options.key,
+				    .value_max = self->options.value_max};
+}
+
 static void on_ready(void *context, struct redis *redis)
 {
 	struct redis_store *self = context;
+	struct redis_place place;
 
 	if (redis == self->better) {
 		if (self->redis) {
@@ -179,7 +190,8 @@ static void on_ready(void *context, struct redis *redis)
 	 * have to be asked for again. */
 	self->is_settled = false;
 	loop_arm(self->settle, SETTLE_MS);
-	channel_open(self->channel, redis, current_url(self));
+	place = place_of(self, self->current);
+	channel_open(self->channel, redis, &place);
 	if (self->current > 0)
 		loop_arm(self->take_back, TAKE_BACK_MS);
 }
@@ -259,11 +271,7 @@ static void on_tracked(void *context, struct redis *redis, struct span problem)
 static struct redis *open_redis(struct redis_store *self, size_t number)
 {
 	struct redis_options options = {
-		.loop = self->options.loop,
-		.dns = self->dns,
-		.url = &self->options.urls[number],
-		.key = self->options.key,
-		.value_max = self->options.value_max,
+		.place = place_of(self, number),
 		.lookup_timeout_ms = self->options.lookup_timeout_ms,
 		.ready = on_ready,
 		.lost = on_lost,
@@ -355,9 +363,6 @@ static struct channel *new_channel(struct redis_store *self)
 {
 	int64_t interval_ms = self->options.ttl_ms / PROBE_SHARE;
 	struct channel_options options = {.loop = self->options.loop,
-					  .dns = self->dns,
-					  .key = self->options.key,
-					  .value_max = self->options.value_max,
 					  .news = tell,
 					  .settled = on_settled,
 					  .context = self};

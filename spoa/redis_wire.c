@@ -139,7 +139,7 @@ static void open_wire(struct redis_wire *wire)
 /* Says who we are and which database we mean, in one write. */
 static void greet(struct redis_wire *wire)
 {
-	const struct redis_url *url = wire->options.url;
+	const struct redis_url *url = wire->options.place.url;
 	char db[16];
 	bool sent = true;
 
@@ -183,7 +183,7 @@ static void refuse_auth(struct redis_wire *wire, struct span code)
 {
 	if (span_is(code, "ERR"))
 		log_warn("redis did not want the password",
-			 log_text("server", wire->options.url->name));
+			 log_text("server", wire->options.place.url->name));
 	else
 		redis_wire_lose(wire, "AUTH refused", code);
 }
@@ -256,7 +256,7 @@ static void on_read(struct bufferevent *transport, void *context)
 	struct redis_wire *wire = context;
 	char chunk[CHUNK];
 
-	wire->heard_ms = loop_now(wire->options.loop);
+	wire->heard_ms = loop_now(wire->options.place.loop);
 	wire->reads++;
 	while (wire->state != WIRE_LOST) {
 		size_t len = bufferevent_read(transport, chunk, sizeof(chunk));
@@ -298,8 +298,8 @@ static bool connect_to(struct redis_wire *wire, const struct sockaddr *address,
 {
 	if (wire->transport)
 		bufferevent_free(wire->transport);
-	wire->transport = bufferevent_socket_new(wire->options.loop->base, -1,
-						 BEV_OPT_CLOSE_ON_FREE);
+	wire->transport = bufferevent_socket_new(wire->options.place.loop->base,
+						 -1, BEV_OPT_CLOSE_ON_FREE);
 	if (!wire->transport)
 		return false;
 	bufferevent_setcb(wire->transport, on_read, NULL, on_event, wire);
@@ -351,7 +351,7 @@ static void on_resolved(int error, struct evutil_addrinfo *addresses,
 
 static void resolve(struct redis_wire *wire)
 {
-	const struct redis_url *url = wire->options.url;
+	const struct redis_url *url = wire->options.place.url;
 	struct evutil_addrinfo hints = {.ai_family = AF_UNSPEC,
 					.ai_socktype = SOCK_STREAM,
 					.ai_protocol = IPPROTO_TCP,
@@ -368,15 +368,15 @@ static void resolve(struct redis_wire *wire)
 		return;
 	}
 	wire->resolution = calloc(1, sizeof(*wire->resolution));
-	if (!wire->options.dns || !wire->resolution) {
+	if (!wire->options.place.dns || !wire->resolution) {
 		lose_plain(wire, "names cannot be resolved");
 		return;
 	}
 	wire->resolution->wire = wire;
 	loop_arm(wire->timer, RESOLVE_MS);
 	hints.ai_flags = EVUTIL_AI_NUMERICSERV;
-	request = evdns_getaddrinfo(wire->options.dns, url->host, port, &hints,
-				    on_resolved, wire->resolution);
+	request = evdns_getaddrinfo(wire->options.place.dns, url->host, port,
+				    &hints, on_resolved, wire->resolution);
 	/* A name from the hosts file is known before the call returns. */
 	if (wire->resolution)
 		wire->request = request;
@@ -384,7 +384,7 @@ static void resolve(struct redis_wire *wire)
 
 static void start(struct redis_wire *wire)
 {
-	const struct redis_url *url = wire->options.url;
+	const struct redis_url *url = wire->options.place.url;
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 
 	loop_arm(wire->timer, CONNECT_MS);
@@ -406,9 +406,9 @@ struct redis_wire *redis_wire_new(const struct redis_wire_options *options)
 	if (!wire)
 		return NULL;
 	wire->options = *options;
-	sieve_init(&wire->sieve, options->value_max);
+	sieve_init(&wire->sieve, options->place.value_max);
 	wire->reader = redisReaderCreate();
-	wire->timer = evtimer_new(options->loop->base, on_timer, wire);
+	wire->timer = evtimer_new(options->place.loop->base, on_timer, wire);
 	if (!wire->reader || !wire->timer) {
 		redis_wire_free(wire);
 		return NULL;

@@ -18,11 +18,18 @@
 struct evdns_base;
 struct redis_wire;
 
-struct redis_wire_options {
+/* A server, and what it takes to ask it. What this points to must live longer
+ * than whoever is given it. */
+struct redis_place {
 	struct loop *loop;
 	struct evdns_base *dns; /* for names; NULL when all are addresses */
 	const struct redis_url *url;
+	const char *key;  /* of the hash */
 	size_t value_max; /* bytes of a bulk string; see the sieve */
+};
+
+struct redis_wire_options {
+	struct redis_place place;
 	/* We were let in: commands may be sent. */
 	void (*opened)(void *context);
 	/* A reply, which lives during the call. */
@@ -35,8 +42,7 @@ struct redis_wire_options {
 
 enum { WORDS_MAX = 12 };
 
-/* Starts to connect; NULL when there is no memory. What the options point to
- * must live as long. */
+/* Starts to connect; NULL when there is no memory. */
 struct redis_wire *redis_wire_new(const struct redis_wire_options *options);
 void redis_wire_free(struct redis_wire *wire);
 
