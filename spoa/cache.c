@@ -337,12 +337,16 @@ void cache_begin_walk(struct cache *cache)
 					     : cache->absents.oldest;
 }
 
-bool cache_walk(struct cache *cache, struct span *field, const void **value)
+bool cache_walk(struct cache *cache, int64_t now_ms, struct span *field,
+		const void **value, int64_t *age_ms)
 {
 	struct entry *entry = cache->walked;
+	int64_t end_ms;
 
 	if (!entry)
 		return false;
+	end_ms = end_of(cache, entry, now_ms, life_of(cache, entry));
+	*age_ms = end_ms < now_ms ? now_ms - end_ms : 0;
 	cache->walked = next_walked(cache, entry);
 	*field = entry_field(entry);
 	*value = entry->is_absent ? NULL : entry->bytes;

@@ -85,10 +85,11 @@ void cache_restore(struct cache *cache, struct span field, const void *value,
 void cache_begin_walk(struct cache *cache);
 
 /* Goes on with it: a field and its value, NULL when it is absent; both live
- * until the next put. False when the walk is over. What comes or goes while it
- * is under way may be missed. */
-bool cache_walk(struct cache *cache, struct span *field,
-		const void **value) MUST_CHECK;
+ * until the next put. `*age_ms` says how long past its freshness it is. False
+ * when the walk is over. What comes or goes while it is under way may be
+ * missed. */
+bool cache_walk(struct cache *cache, int64_t now_ms, struct span *field,
+		const void **value, int64_t *age_ms) MUST_CHECK;
 
 /* The epoch that answers to what is asked now belong to. */
 uint32_t cache_epoch(const struct cache *cache);

@@ -24,7 +24,7 @@ enum {
 	SLICE = 500,	       /* entries */
 	PATH_BYTES = 4096,
 	ABSENT = 0xffff, /* the length of a text that is not there */
-	HEAD_BYTES = 3,	 /* of an entry */
+	HEAD_BYTES = 11, /* of an entry */
 	TRAILER_BYTES = 17,
 };
 
@@ -96,13 +96,15 @@ static uint64_t time_of_day(void)
 }
 
 static void put_entry(struct draft *draft, struct span field,
-		      const struct route *route)
+		      const struct route *route, int64_t age_ms)
 {
 	struct span text = route ? route_text(route) : (struct span){0};
 	uint16_t len = route ? (uint16_t)text.len : ABSENT;
-	const uint8_t head[HEAD_BYTES] = {
-		(uint8_t)field.len, (uint8_t)(len & 0xff), (uint8_t)(len >> 8)};
+	uint8_t head[HEAD_BYTES] = {(uint8_t)field.len, (uint8_t)(len & 0xff),
+				    (uint8_t)(len >> 8)};
+	uint64_t age = htole64((uint64_t)age_ms);
 
+	memcpy(head + 3, &age, sizeof(age));
 	put(draft, head, sizeof(head));
 	put(draft, field.p, field.len);
 	put(draft, text.p, text.len);
@@ -234,15 +236,19 @@ static bool write_slice(struct snapshot *snapshot, size_t max)
 {
 	struct cache *cache = snapshot->options.cache;
 	struct draft *draft = snapshot->draft;
+	int64_t now_ms = loop_now(snapshot->options.loop);
+	int64_t age_ms;
 	struct span field;
 	const void *value;
 
 	for (; max > 0; max--) {
-		if (draft->failed || !cache_walk(cache, &field, &value)) {
+		if (draft->failed ||
+		    !cache_walk(cache, now_ms, &field, &value, &age_ms)) {
 			put_trailer(draft);
 			return false;
 		}
-		put_entry(draft, field, value);
+		if (age_ms < snapshot->options.stale_ms)
+			put_entry(draft, field, value, age_ms);
 	}
 	return true;
 }
@@ -379,9 +385,11 @@ static const char *verify(const char *bytes, size_t len, uint64_t *count)
 	return get_uint64(p + 9) == checksum ? NULL : "damaged";
 }
 
+/* `file_ms` is the age of the file; each entry has its own on top. */
 static void restore(struct snapshot *snapshot, const char *bytes, size_t len,
-		    int64_t age_ms)
+		    uint64_t file_ms)
 {
+	uint64_t stale_ms = (uint64_t)snapshot->options.stale_ms;
 	const char *p = bytes + sizeof(magic) + 8;
 	const char *end = bytes + len - TRAILER_BYTES;
 	int64_t now_ms = loop_now(snapshot->options.loop);
@@ -393,9 +401,13 @@ static void restore(struct snapshot *snapshot, const char *bytes, size_t len,
 		struct span text = {field.p + field_len,
 				    size - HEAD_BYTES - field_len};
 		bool is_absent = (uint8_t)p[1] == 0xff && (uint8_t)p[2] == 0xff;
+		uint64_t age_ms = get_uint64(p + 3);
 
+		if (age_ms >= stale_ms || file_ms >= stale_ms - age_ms)
+			continue;
 		resolver_restore(snapshot->options.resolver, field,
-				 is_absent ? NULL : &text, age_ms, now_ms);
+				 is_absent ? NULL : &text,
+				 (int64_t)(age_ms + file_ms), now_ms);
 	}
 }
 
@@ -430,7 +442,7 @@ void snapshot_read(struct snapshot *snapshot)
 	if (written > now)
 		written = now;
 	if (now - written < (uint64_t)snapshot->options.stale_ms)
-		restore(snapshot, bytes, len, (int64_t)(now - written));
+		restore(snapshot, bytes, len, now - written);
 	log_info("snapshot read", log_text("file", path),
 		 log_number("entries", (int64_t)count),
 		 log_number("age_s", (int64_t)(now - written) / 1000));

@@ -9,9 +9,10 @@
  * or not ours is refused as a whole.
  *
  * The file: a magic, the time of day in ms; for each entry the length of its
- * field (one byte), the length of its text (two, 0xffff: absent), field and
- * text; then a zero byte, the number of entries and a checksum, eight bytes
- * each. Numbers are little-endian.
+ * field (one byte), the length of its text (two, 0xffff: absent), how long past
+ * its freshness it was in ms (eight), field and text; then a zero byte, the
+ * number of entries and a checksum, eight bytes each. Numbers are
+ * little-endian.
  */
 #ifndef SPOA_SNAPSHOT_H
 #define SPOA_SNAPSHOT_H

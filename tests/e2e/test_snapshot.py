@@ -9,7 +9,7 @@ import time
 import pytest
 
 import kit
-from resp import until
+from resp import FakeRedis, until
 from spop import Peer
 
 T, U = "10.0.0.1:80", "10.0.0.2:80"
@@ -74,6 +74,27 @@ def test_older_than_stale_is_not_served(start_agent, redis, tmp_path):
     known_then_gone(start_agent, redis, path)
     time.sleep(1.1)
     agent = start(start_agent, redis, path, "--stale", "1s")
+    assert ask(agent, "a.example").status == "unavailable"
+
+
+def test_what_has_ended_does_not_come_back(start_agent, tmp_path):
+    """Neither the file nor a start lengthens how long a route is served."""
+    path = tmp_path / "snapshot"
+    lives = ("--ttl", "200ms", "--negative-ttl", "200ms", "--stale", "3s")
+    with FakeRedis({"a.example": T, "b.example": U}) as fake:
+        agent = start(start_agent, fake, path, *lives)
+        until(lambda: ask(agent, "a.example").target == T, "a.example")
+        began = time.monotonic()
+        time.sleep(1.5)
+        assert ask(agent, "b.example").target == U
+        agent.stop()
+    agent = start(start_agent, fake, path, *lives)
+    assert ask(agent, "a.example").source == "stale"
+    until(lambda: ask(agent, "a.example").status == "unavailable", "the end")
+    assert time.monotonic() - began < 4.2
+    assert ask(agent, "b.example").target == U
+    agent.stop()
+    agent = start(start_agent, fake, path, *lives)
     assert ask(agent, "a.example").status == "unavailable"
 
 
