@@ -20,6 +20,7 @@
 enum {
 	FIRST_MS = 5 * 1000,   /* before the first file */
 	PERIOD_MS = 60 * 1000, /* between two files */
+	WORN_SHARE = 8,	       /* of --stale: older files are written anew */
 	SLICE_MS = 1,	       /* between two slices */
 	SLICE = 500,	       /* entries */
 	PATH_BYTES = 4096,
@@ -47,6 +48,7 @@ struct snapshot {
 	struct draft *draft;	/* or NULL */
 	bool is_settling;	/* the thread has the draft */
 	uint64_t saved_changes; /* of the cache, in the last good file */
+	int64_t saved_ms;	/* when it was written, or we started */
 	uint64_t draft_changes; /* of the cache, when the draft began */
 	struct event *timer;
 	struct event *settled; /* the thread is done */
@@ -182,6 +184,7 @@ static void finish_draft(struct snapshot *snapshot)
 			 log_text("error", strerror(draft->error)));
 	} else {
 		snapshot->saved_changes = snapshot->draft_changes;
+		snapshot->saved_ms = loop_now(snapshot->options.loop);
 		log_debug("snapshot written", log_text("file", draft->path),
 			  log_number("entries", (int64_t)draft->count));
 	}
@@ -218,10 +221,23 @@ static void start_thread(struct snapshot *snapshot)
 	finish_draft(snapshot);
 }
 
-static bool has_changed(const struct snapshot *snapshot)
+/* Without a change the file grows old, but what is known may not: it was asked
+ * for again. */
+static bool is_due(const struct snapshot *snapshot)
 {
+	int64_t age_ms = loop_now(snapshot->options.loop) - snapshot->saved_ms;
+
 	return cache_count(snapshot->options.cache)->changes !=
-	       snapshot->saved_changes;
+		       snapshot->saved_changes ||
+	       age_ms > snapshot->options.stale_ms / WORN_SHARE;
+}
+
+static bool is_empty(const struct snapshot *snapshot)
+{
+	const struct cache_counters *count =
+		cache_count(snapshot->options.cache);
+
+	return count->values + count->absents == 0;
 }
 
 static void begin(struct snapshot *snapshot)
@@ -262,7 +278,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 	loop_arm(snapshot->timer, PERIOD_MS);
 	if (snapshot->is_settling)
 		return;
-	if (!snapshot->draft && has_changed(snapshot))
+	if (!snapshot->draft && is_due(snapshot) && !is_empty(snapshot))
 		begin(snapshot);
 	if (!snapshot->draft)
 		return;
@@ -298,7 +314,7 @@ void snapshot_write(struct snapshot *snapshot)
 			finish_draft(snapshot);
 		snapshot->is_settling = false;
 	}
-	if (!snapshot->draft && has_changed(snapshot))
+	if (!snapshot->draft && !is_empty(snapshot))
 		begin(snapshot);
 	if (!snapshot->draft)
 		return;
@@ -458,6 +474,7 @@ struct snapshot *snapshot_new(const struct snapshot_options *options)
 	if (!snapshot)
 		return NULL;
 	snapshot->options = *options;
+	snapshot->saved_ms = loop_now(options->loop);
 	snapshot->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	snapshot->timer = evtimer_new(base, on_timer, snapshot);
 	snapshot->settled =

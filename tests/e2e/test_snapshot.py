@@ -77,6 +77,23 @@ def test_older_than_stale_is_not_served(start_agent, redis, tmp_path):
     assert ask(agent, "a.example").status == "unavailable"
 
 
+def test_the_file_does_not_age_while_nothing_changes(start_agent, tmp_path):
+    """What was asked for again is as good as new."""
+    path = tmp_path / "snapshot"
+    lives = ("--ttl", "200ms", "--stale", "3s")
+    with FakeRedis({"a.example": T}) as fake:
+        agent = start(start_agent, fake, path, *lives)
+        until(lambda: ask(agent, "a.example").target == T, "a.example")
+        until(path.exists, "the file", 10)
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            assert ask(agent, "a.example").target == T
+            time.sleep(0.05)
+        agent.stop()
+    agent = start(start_agent, fake, path, *lives)
+    assert ask(agent, "a.example").target == T
+
+
 def test_what_has_ended_does_not_come_back(start_agent, tmp_path):
     """Neither the file nor a start lengthens how long a route is served."""
     path = tmp_path / "snapshot"
