@@ -916,41 +916,20 @@ def test_failover_of_real_ones(ask, redis_binary):
 
 
 def test_lives_are_long_only_while_told(ask, fake):
-    """--ttl 300 ms: not asked again while told of changes, and within it
+    """--ttl 600 ms: not asked again while told of changes, and within it
     otherwise, also for what was read before."""
-    ask.start(fake.url, options=("--ttl", "300ms"))
+    ask.start(fake.url, options=("--ttl", "600ms"))
     up(ask)
     cached(ask, "a.example", T)
     asked = len(fake.lookups)
-    end = time.monotonic() + 1
+    end = time.monotonic() + 1.5
     while time.monotonic() < end:
         assert ask("a.example").source == "cache"
+        time.sleep(0.01)
     assert len(fake.lookups) - asked <= 1
     fake.on("SUBSCRIBE")
     fake.on("CLIENT", b"-ERR no\r\n")
     fake.subscriber().shutdown(2)
     until(lambda: said(ask, DOWN), "down")
     fake.routes["a.example"] = U
-    comes(ask, "a.example", U, 0.3 + 0.3)
-
-
-def test_a_batch_of_the_largest_values(ask, fake):
-    """What is read again together is not too large to be read."""
-    hosts = [f"h{n}.example" for n in range(64)]
-    value = T + " " * (16384 - len(T))
-    fake.routes.update((host, value) for host in hosts)
-    ask.start(fake.url, options=LONG)
-    up(ask)
-    for host in hosts:
-        cached(ask, host, T)
-
-    def bit_by_bit(words):
-        whole = fake.honest(words)
-        return [whole[:-1], 0.05, whole[-1:]]
-    fake.on("HMGET", bit_by_bit)
-    fake.push()
-    until(lambda: any(len(asked) == 64 for asked in fake.lookups), "a batch")
-    for host in hosts:
-        cached(ask, host, T)
-    assert "redis lost" not in ask.agent.log()
-    assert fake.accepted == 2
+    comes(ask, "a.example", U, 0.6 + 0.4)
