@@ -260,8 +260,9 @@ static int64_t life_of(const struct cache *cache, const struct entry *entry)
 	       life_ms % CUT_PARTS * entry->cut / CUT_PARTS;
 }
 
-/* When the entry's freshness ends, or ended. What was of the epoch while
- * changes were pushed was fresh for as long as they were. */
+/* When the entry's freshness ends, or ended. While changes are pushed it goes
+ * on, or an entry could be too old to serve in an outage that begins with a
+ * change; but what is of an older epoch is at its end now. */
 static int64_t end_of(const struct cache *cache, const struct entry *entry,
 		      int64_t now_ms, int64_t life_ms)
 {
@@ -270,11 +271,13 @@ static int64_t end_of(const struct cache *cache, const struct entry *entry,
 	int64_t pushed_ms =
 		cache->is_pushed ? now_ms + 1 : cache->pushed_until_ms;
 
-	if (entry->epoch != cache->epoch)
-		return end_ms < now_ms ? end_ms : now_ms;
 	if (pushed_ms > long_ms)
 		pushed_ms = long_ms;
-	return pushed_ms > end_ms ? pushed_ms : end_ms;
+	if (pushed_ms > end_ms)
+		end_ms = pushed_ms;
+	if (entry->epoch != cache->epoch && end_ms > now_ms)
+		end_ms = now_ms;
+	return end_ms;
 }
 
 enum cache_state cache_get(struct cache *cache, struct span field,

@@ -10,7 +10,8 @@
 #include "redis_push.h"
 
 enum {
-	RETRY_MS = 200,		/* after it was lost */
+	RETRY_MS = 200,		/* after it was lost; doubles */
+	STABLE_MS = 10 * 1000,	/* up for so long, it begins anew */
 	REFUSED_MS = 10 * 1000, /* after the server refused */
 };
 
@@ -20,8 +21,10 @@ struct channel {
 	struct redis_place place;
 	struct redis_push *push; /* the subscriber; or NULL */
 	enum { CHANNEL_DOWN, CHANNEL_ASKED, CHANNEL_UP } state;
-	bool is_said;	 /* the log has why it is down */
-	bool is_settled; /* since it was opened */
+	bool is_said;	  /* the log has why it is down */
+	bool is_settled;  /* since it was opened */
+	int64_t up_ms;	  /* when it last came up */
+	int64_t retry_ms; /* the next delay */
 	struct event *timer;
 };
 
@@ -55,9 +58,25 @@ static void go_down(struct channel *channel, struct span why)
 	settle(channel);
 }
 
+/* How long to wait before the next try: a channel that comes and goes must not
+ * fill the log. */
+static int64_t next_delay(struct channel *channel)
+{
+	int64_t now_ms = loop_now(channel->options.loop);
+	int64_t delay_ms;
+
+	if (now_ms - channel->up_ms >= STABLE_MS)
+		channel->retry_ms = RETRY_MS;
+	delay_ms = channel->retry_ms;
+	channel->retry_ms =
+		delay_ms * 2 < REFUSED_MS ? delay_ms * 2 : REFUSED_MS;
+	return delay_ms;
+}
+
 static void go_up(struct channel *channel)
 {
 	channel->state = CHANNEL_UP;
+	channel->up_ms = loop_now(channel->options.loop);
 	channel->is_said = false;
 	log_info("redis tells of changes",
 		 log_text("server", channel->place.url->name));
@@ -92,7 +111,7 @@ static void on_lost(void *context, const char *why, bool refused)
 	struct channel *channel = context;
 
 	go_down(channel, span_of(why));
-	loop_arm(channel->timer, refused ? REFUSED_MS : RETRY_MS);
+	loop_arm(channel->timer, refused ? REFUSED_MS : next_delay(channel));
 }
 
 void channel_tracked(struct channel *channel, struct span problem)
@@ -103,7 +122,8 @@ void channel_tracked(struct channel *channel, struct span problem)
 		return;
 	if (problem.len > 0) {
 		go_down(channel, problem);
-		loop_arm(channel->timer, was_asked ? REFUSED_MS : RETRY_MS);
+		loop_arm(channel->timer,
+			 was_asked ? REFUSED_MS : next_delay(channel));
 	} else if (was_asked) {
 		go_up(channel);
 	}
@@ -171,6 +191,7 @@ struct channel *channel_new(const struct channel_options *options)
 	if (!channel)
 		return NULL;
 	channel->options = *options;
+	channel->retry_ms = RETRY_MS;
 	channel->timer = evtimer_new(options->loop->base, on_timer, channel);
 	if (!channel->timer) {
 		free(channel);

@@ -259,6 +259,17 @@ void conns_answered(void *context, struct waiter *waiter,
 	free(pending);
 }
 
+/* The session is over: what it has left to say is sent, nothing is read. */
+static void begin_end(struct conn *conn)
+{
+	if (conn->state != CONN_OPEN)
+		return;
+	conn->state = CONN_ENDING;
+	event_del(conn->readable);
+	loop_arm(conn->timer, LINGER_MS);
+	warn_broken(conn);
+}
+
 /* Takes all questions from the input. */
 static void take_questions(struct conn *conn)
 {
@@ -276,12 +287,8 @@ static void take_questions(struct conn *conn)
 	conn->is_full = event == SESSION_FULL;
 	if (was_new && s->state != SESSION_NEW)
 		event_del(conn->timer);
-	if (event == SESSION_ENDED && conn->state == CONN_OPEN) {
-		conn->state = CONN_ENDING;
-		event_del(conn->readable);
-		loop_arm(conn->timer, LINGER_MS);
-		warn_broken(conn);
-	}
+	if (event == SESSION_ENDED)
+		begin_end(conn);
 }
 
 /* May more be read? What a peer does not fetch keeps it from asking. */
@@ -309,6 +316,9 @@ static void flush(struct conn *conn)
 	while (conn->state != CONN_CLOSED && conn->state != CONN_LINGER) {
 		bool was_full = conn->is_full;
 
+		/* An answer that found no memory ends it as well. */
+		if (conn->session.state == SESSION_OVER)
+			begin_end(conn);
 		if (!send_output(conn))
 			break;
 		if (conn->state == CONN_ENDING) {

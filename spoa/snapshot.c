@@ -138,7 +138,9 @@ static struct draft *open_draft(const struct snapshot *snapshot)
 	snprintf(draft->temporary, sizeof(draft->temporary), "%.4000s.new",
 		 snapshot->options.path);
 	fd = open(draft->temporary,
-		  O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+		  O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW |
+			  O_NONBLOCK,
+		  0600);
 	if (fd >= 0)
 		draft->stream = fdopen(fd, "w");
 	if (!draft->stream) {

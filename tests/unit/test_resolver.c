@@ -654,6 +654,23 @@ static void test_stale_after_the_channel(void **state)
 	expect("app.test", TTL * 10 + STALE, "unavailable none");
 }
 
+/* A write to the hash just before an outage: what was fresh until then is
+ * served on. */
+static void test_change_before_an_outage(void **state)
+{
+	(void)state;
+	set_field("app.test", "10.0.0.1:80");
+	tell(STORE_PUSH_UP, "", 0);
+	expect("app.test", 0, "ok redis 10.0.0.1:80 route=app.test");
+	tell(STORE_CHANGED, "", TTL * 20);
+	store.is_away = true;
+	expect("app.test", TTL * 20, "ok stale 10.0.0.1:80 route=app.test");
+	tell(STORE_PUSH_DOWN, "", TTL * 20 + 1);
+	expect("app.test", TTL * 20 + STALE,
+	       "ok stale 10.0.0.1:80 route=app.test");
+	expect("app.test", TTL * 20 + 1 + STALE, "unavailable none");
+}
+
 /* The reply to a question that was asked before the change must not answer one
  * that was asked after it. */
 static void test_change_overtakes_reply(void **state)
@@ -857,6 +874,7 @@ int main(void)
 		SCENARIO(test_hits_do_not_allocate),
 		SCENARIO(test_changes_are_told),
 		SCENARIO(test_stale_after_the_channel),
+		SCENARIO(test_change_before_an_outage),
 		SCENARIO(test_change_overtakes_reply),
 		SCENARIO(test_overtaken_reply_is_not_fresh),
 		SCENARIO(test_sweep),
