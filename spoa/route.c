@@ -205,6 +205,11 @@ static void take_balance(struct parser *in, struct route *route)
 		fail(in, ROUTE_NO_WORD, word.p);
 }
 
+static bool is_visible(char c)
+{
+	return c > ' ' && c <= '~';
+}
+
 /* A path may hold commas and semicolons: it ends at a blank. */
 static void take_path(struct parser *in, struct route *route, const char *text)
 {
@@ -215,7 +220,7 @@ static void take_path(struct parser *in, struct route *route, const char *text)
 		return;
 	}
 	at = in->p;
-	while (in->p<in->end && * in->p> ' ' && *in->p <= '~')
+	while (in->p < in->end && is_visible(*in->p))
 		in->p++;
 	if (in->p == at || *at != '/')
 		fail(in, ROUTE_NO_WORD, at);
