@@ -326,31 +326,28 @@ void snapshot_write(struct snapshot *snapshot)
 	finish_draft(snapshot);
 }
 
-/* Reads the whole file; NULL with errno. */
-static char *read_file(const char *path, size_t *len)
+/* Reads the whole file into `*bytes`, the caller's. Returns 0 or an errno. */
+static int read_file(const char *path, char **bytes, size_t *len)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char *bytes = NULL;
 	struct stat status;
-	size_t got = 0;
 
+	*bytes = NULL;
+	*len = 0;
 	if (fd < 0)
-		return NULL;
+		return errno;
 	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
-		bytes = malloc((size_t)status.st_size + 1);
-	else
-		errno = EINVAL;
-	while (bytes && got < (size_t)status.st_size) {
+		*bytes = malloc((size_t)status.st_size + 1);
+	while (*bytes && *len < (size_t)status.st_size) {
 		ssize_t part =
-			read(fd, bytes + got, (size_t)status.st_size - got);
+			read(fd, *bytes + *len, (size_t)status.st_size - *len);
 
 		if (part <= 0)
 			break;
-		got += (size_t)part;
+		*len += (size_t)part;
 	}
 	close(fd);
-	*len = got;
-	return bytes;
+	return *bytes ? 0 : EINVAL;
 }
 
 /* The length of the entry at `p`, which is followed by at least a trailer; 0
@@ -442,11 +439,12 @@ void snapshot_read(struct snapshot *snapshot)
 	const char *problem;
 	char *bytes;
 	size_t len;
+	int error;
 
-	bytes = read_file(path, &len);
-	if (!bytes) {
-		if (errno != ENOENT)
-			refuse(path, strerror(errno));
+	error = read_file(path, &bytes, &len);
+	if (error != 0) {
+		if (error != ENOENT)
+			refuse(path, strerror(error));
 		return;
 	}
 	problem = verify(bytes, len, &count);
