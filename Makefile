@@ -53,12 +53,13 @@ $(out)/%.o: %.c Makefile
 
 # A unit test links its own room and the rooms named here, nothing else: the
 # linker proves the layers.
-unit_rooms := spop session hash host route guard cache resolver sieve \
-	redis_url opts log listener bad_routes
+unit_rooms := spop session hash host route guard cache sweep resolver \
+	sieve redis_url opts log listener bad_routes
 links_session := spop
 links_cache := hash
 links_bad_routes := hash log route
-links_resolver := cache guard hash host route session spop
+links_sweep := cache hash
+links_resolver := cache guard hash host route session spop sweep
 unit_tests := $(unit_rooms:%=$(out)/tests/unit/test_%)
 wraps := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
 unit_libs = $(wraps) $(shell $(PKG_CONFIG) --libs cmocka) $(libs)

@@ -10,12 +10,7 @@
 
 #include "guard.h"
 #include "host.h"
-
-enum {
-	SWEEP_PAUSE_MS = 5,  /* between two batches */
-	SWEEP_STEP_MS = 1,   /* between two steps of the walk */
-	SWEEP_AWAY_MS = 200, /* while the store is away */
-};
+#include "sweep.h"
 
 TAILQ_HEAD(waiter_queue, waiter);
 
@@ -47,17 +42,6 @@ struct walk {
 	struct cache_hit hit;
 };
 
-/* Fields that are read again in the background, together. */
-struct batch {
-	struct lookup lookup;
-	struct resolver *resolver;
-	bool is_open; /* the store has it */
-	int64_t asked_ms;
-	uint32_t epoch;
-	struct span fields[STORE_FIELDS_MAX];
-	char texts[STORE_FIELDS_MAX][CACHE_FIELD_MAX];
-};
-
 struct resolver {
 	struct resolver_options options;
 	struct hash_secret secret;
@@ -68,11 +52,7 @@ struct resolver {
 	size_t mask; /* number of buckets, a power of two, less one */
 	int64_t now_ms;
 	struct resolver_counters counters;
-	struct batch named; /* fields that were named as changed */
-	struct batch swept; /* fields of an older epoch */
-	bool is_sweeping;
-	bool sweep_again; /* something was heard of since the sweep began */
-	int64_t sweep_ms; /* not before this goes the next batch */
+	struct sweep *sweep;
 	struct host host; /* what the last answer borrows */
 	struct host_field field;
 	union route_room room;
@@ -80,12 +60,19 @@ struct resolver {
 
 static void hear(void *context, enum store_news news, struct span field,
 		 int64_t now_ms);
+static void keep_swept(void *context, struct span field,
+		       const struct store_value *value, int64_t asked_ms,
+		       uint32_t epoch);
 
 struct resolver *resolver_new(const struct resolver_options *options,
 			      const struct hash_secret *secret,
 			      struct cache *cache, struct store *store)
 {
 	struct resolver *resolver = calloc(1, sizeof(*resolver));
+	const struct sweep_options sweep = {.cache = cache,
+					    .store = store,
+					    .keep = keep_swept,
+					    .context = resolver};
 	size_t buckets = 64;
 
 	if (!resolver)
@@ -93,7 +80,10 @@ struct resolver *resolver_new(const struct resolver_options *options,
 	while (buckets < options->waiting_max / 4)
 		buckets *= 2;
 	resolver->buckets = calloc(buckets, sizeof(struct flight *));
-	if (!resolver->buckets) {
+	resolver->sweep = sweep_new(&sweep);
+	if (!resolver->buckets || !resolver->sweep) {
+		sweep_free(resolver->sweep);
+		free(resolver->buckets);
 		free(resolver);
 		return NULL;
 	}
@@ -124,6 +114,7 @@ void resolver_free(struct resolver *resolver)
 			flight = next;
 		}
 	}
+	sweep_free(resolver->sweep);
 	free(resolver->buckets);
 	free(resolver);
 }
@@ -575,53 +566,12 @@ static void finish_flight(struct lookup *lookup, enum store_status status,
 	free_flight(resolver, flight);
 }
 
-static void note_batch(struct lookup *lookup, int64_t now_ms)
+/* What the sweep read again. */
+static void keep_swept(void *context, struct span field,
+		       const struct store_value *value, int64_t asked_ms,
+		       uint32_t epoch)
 {
-	struct batch *batch = (struct batch *)lookup;
-
-	batch->asked_ms = now_ms;
-	batch->epoch = cache_epoch(batch->resolver->cache);
-}
-
-static void finish_batch(struct lookup *lookup, enum store_status status,
-			 const struct store_value *values, int64_t now_ms)
-{
-	struct batch *batch = (struct batch *)lookup;
-	struct resolver *resolver = batch->resolver;
-	size_t i;
-
-	resolver->now_ms = now_ms;
-	for (i = 0; status == STORE_ANSWERED && i < lookup->count; i++)
-		keep_value(resolver, batch->fields[i], batch->fields[i],
-			   &values[i], batch->asked_ms, batch->epoch);
-	resolver->counters.rereads += lookup->count;
-	batch->is_open = false;
-	batch->lookup.count = 0;
-}
-
-static void add_to_batch(struct batch *batch, struct span field)
-{
-	size_t i = batch->lookup.count;
-
-	if (i == STORE_FIELDS_MAX || batch->is_open)
-		return;
-	memcpy(batch->texts[i], field.p, field.len);
-	batch->fields[i] = (struct span){batch->texts[i], field.len};
-	batch->lookup.count++;
-}
-
-/* False when the store cannot be asked; then the batch is empty again. */
-static bool send_batch(struct resolver *resolver, struct batch *batch)
-{
-	batch->resolver = resolver;
-	batch->lookup.fields = batch->fields;
-	batch->lookup.sent = note_batch;
-	batch->lookup.done = finish_batch;
-	batch->is_open = resolver->store->ask(resolver->store, &batch->lookup,
-					      resolver->now_ms);
-	if (!batch->is_open)
-		batch->lookup.count = 0;
-	return batch->is_open;
+	keep_value(context, field, field, value, asked_ms, epoch);
 }
 
 void resolver_restore(struct resolver *resolver, struct span field,
@@ -640,51 +590,12 @@ void resolver_restore(struct resolver *resolver, struct span field,
 			      now_ms, age_ms);
 }
 
-/* One that is under way goes on, or many changes would keep it at its
- * beginning. */
-static void begin_sweep(struct resolver *resolver)
-{
-	resolver->sweep_again = resolver->is_sweeping;
-	if (resolver->is_sweeping)
-		return;
-	cache_begin_sweep(resolver->cache);
-	resolver->is_sweeping = true;
-}
-
 int64_t resolver_sweep(struct resolver *resolver, int64_t now_ms)
 {
-	struct batch *named = &resolver->named;
-	struct batch *swept = &resolver->swept;
-	struct span fields[STORE_FIELDS_MAX];
-	size_t count, i;
+	int64_t next_ms = sweep_step(resolver->sweep, now_ms);
 
-	resolver->now_ms = now_ms;
-	if (named->lookup.count > 0 && !named->is_open)
-		send_batch(resolver, named);
-	if (!resolver->is_sweeping || swept->is_open)
-		return -1;
-	if (now_ms < resolver->sweep_ms)
-		return resolver->sweep_ms;
-	resolver->sweep_ms = now_ms + SWEEP_PAUSE_MS;
-	if (!resolver->store->is_up(resolver->store, now_ms)) {
-		resolver->sweep_ms = now_ms + SWEEP_AWAY_MS;
-		return resolver->sweep_ms;
-	}
-	if (!cache_sweep(resolver->cache, fields, ARRAY_LEN(fields), &count)) {
-		resolver->is_sweeping = false;
-		if (!resolver->sweep_again)
-			return -1;
-		begin_sweep(resolver);
-		return resolver->sweep_ms;
-	}
-	/* A step that only walked has cost Redis nothing. */
-	if (count == 0)
-		resolver->sweep_ms = now_ms + SWEEP_STEP_MS;
-	for (i = 0; i < count; i++)
-		add_to_batch(swept, fields[i]);
-	if (count > 0 && send_batch(resolver, swept))
-		return -1;
-	return resolver->sweep_ms;
+	resolver->counters.rereads = sweep_count(resolver->sweep)->rereads;
+	return next_ms;
 }
 
 static void hear(void *context, enum store_news news, struct span field,
@@ -699,10 +610,10 @@ static void hear(void *context, enum store_news news, struct span field,
 	/* A field that is named may not be the only one: Redis merges what
 	 * several writers did. */
 	cache_raise_epoch(resolver->cache);
-	begin_sweep(resolver);
+	sweep_begin(resolver->sweep);
 	resolver->counters.epochs++;
 	if (news == STORE_NAMED && cache_is_outdated(resolver->cache, field))
-		add_to_batch(&resolver->named, field);
+		sweep_add(resolver->sweep, field);
 }
 
 int64_t resolver_expire(struct resolver *resolver, int64_t now_ms)

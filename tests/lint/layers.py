@@ -24,8 +24,9 @@ ROOMS = {
     "opts": BASE,
     # L2: the joint
     "store": BASE,
+    "sweep": BASE | {"cache", "store"},
     "resolver": BASE | {"cache", "guard", "hash", "host", "route", "session",
-                        "store"},
+                        "store", "sweep"},
     # L3: input and output
     "loop": BASE,
     "listener": BASE,

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sweep: at most two lookups at a time, one of fields that were named and one
+ * of what the cache's own sweep finds.
+ */
+#include "sweep.h"
+
+#include <stdlib.h>
+
+enum {
+	PAUSE_MS = 5,  /* between two batches */
+	STEP_MS = 1,   /* between two steps of the walk */
+	AWAY_MS = 200, /* while the store is away */
+};
+
+/* Fields that are read again together. */
+struct batch {
+	struct lookup lookup;
+	struct sweep *sweep;
+	bool is_open; /* the store has it */
+	int64_t asked_ms;
+	uint32_t epoch;
+	struct span fields[STORE_FIELDS_MAX];
+	char texts[STORE_FIELDS_MAX][CACHE_FIELD_MAX];
+};
+
+struct sweep {
+	struct sweep_options options;
+	struct batch named; /* fields that were named as changed */
+	struct batch swept; /* fields of an older epoch */
+	bool is_sweeping;
+	bool again;	 /* something was heard of since it began */
+	int64_t next_ms; /* not before this goes the next batch */
+	struct sweep_counters counters;
+};
+
+static void note_batch(struct lookup *lookup, int64_t now_ms)
+{
+	struct batch *batch = (struct batch *)lookup;
+
+	batch->asked_ms = now_ms;
+	batch->epoch = cache_epoch(batch->sweep->options.cache);
+}
+
+static void finish_batch(struct lookup *lookup, enum store_status status,
+			 const struct store_value *values, int64_t now_ms)
+{
+	struct batch *batch = (struct batch *)lookup;
+	struct sweep *sweep = batch->sweep;
+	const struct sweep_options *options = &sweep->options;
+	size_t i;
+
+	(void)now_ms;
+	for (i = 0; status == STORE_ANSWERED && i < lookup->count; i++)
+		options->keep(options->context, batch->fields[i], &values[i],
+			      batch->asked_ms, batch->epoch);
+	sweep->counters.rereads += lookup->count;
+	batch->is_open = false;
+	lookup->count = 0;
+}
+
+static void init_batch(struct batch *batch, struct sweep *sweep)
+{
+	batch->sweep = sweep;
+	batch->lookup.fields = batch->fields;
+	batch->lookup.sent = note_batch;
+	batch->lookup.done = finish_batch;
+}
+
+struct sweep *sweep_new(const struct sweep_options *options)
+{
+	struct sweep *sweep = calloc(1, sizeof(*sweep));
+
+	if (!sweep)
+		return NULL;
+	sweep->options = *options;
+	init_batch(&sweep->named, sweep);
+	init_batch(&sweep->swept, sweep);
+	return sweep;
+}
+
+void sweep_free(struct sweep *sweep)
+{
+	free(sweep);
+}
+
+const struct sweep_counters *sweep_count(const struct sweep *sweep)
+{
+	return &sweep->counters;
+}
+
+static void add_to_batch(struct batch *batch, struct span field)
+{
+	size_t i = batch->lookup.count;
+
+	if (i == STORE_FIELDS_MAX || batch->is_open)
+		return;
+	memcpy(batch->texts[i], field.p, field.len);
+	batch->fields[i] = (struct span){batch->texts[i], field.len};
+	batch->lookup.count++;
+}
+
+/* False when the store cannot be asked; then the batch is empty again. */
+static bool send_batch(struct batch *batch, int64_t now_ms)
+{
+	struct store *store = batch->sweep->options.store;
+
+	batch->is_open = store->ask(store, &batch->lookup, now_ms);
+	if (!batch->is_open)
+		batch->lookup.count = 0;
+	return batch->is_open;
+}
+
+/* One that is under way goes on, or many changes would keep it at its
+ * beginning. */
+void sweep_begin(struct sweep *sweep)
+{
+	sweep->again = sweep->is_sweeping;
+	if (sweep->is_sweeping)
+		return;
+	cache_begin_sweep(sweep->options.cache);
+	sweep->is_sweeping = true;
+}
+
+void sweep_add(struct sweep *sweep, struct span field)
+{
+	add_to_batch(&sweep->named, field);
+}
+
+/* One step over the values of older epochs. */
+static int64_t step_swept(struct sweep *sweep, int64_t now_ms)
+{
+	struct batch *swept = &sweep->swept;
+	struct span fields[STORE_FIELDS_MAX];
+	size_t count, i;
+
+	if (!cache_sweep(sweep->options.cache, fields, ARRAY_LEN(fields),
+			 &count)) {
+		sweep->is_sweeping = false;
+		if (!sweep->again)
+			return -1;
+		sweep_begin(sweep);
+		return sweep->next_ms;
+	}
+	/* A step that only walked has cost Redis nothing. */
+	if (count == 0)
+		sweep->next_ms = now_ms + STEP_MS;
+	for (i = 0; i < count; i++)
+		add_to_batch(swept, fields[i]);
+	if (count > 0 && send_batch(swept, now_ms))
+		return -1;
+	return sweep->next_ms;
+}
+
+int64_t sweep_step(struct sweep *sweep, int64_t now_ms)
+{
+	struct batch *named = &sweep->named;
+	struct store *store = sweep->options.store;
+
+	if (named->lookup.count > 0 && !named->is_open)
+		send_batch(named, now_ms);
+	if (!sweep->is_sweeping || sweep->swept.is_open)
+		return -1;
+	if (now_ms < sweep->next_ms)
+		return sweep->next_ms;
+	if (!store->is_up(store, now_ms)) {
+		sweep->next_ms = now_ms + AWAY_MS;
+		return sweep->next_ms;
+	}
+	sweep->next_ms = now_ms + PAUSE_MS;
+	return step_swept(sweep, now_ms);
+}
