@@ -54,7 +54,7 @@ $(out)/%.o: %.c Makefile
 # A unit test links its own room and the rooms named here, nothing else: the
 # linker proves the layers.
 unit_rooms := spop session hash host route guard cache sweep resolver \
-	sieve redis_url opts log listener bad_routes
+	sieve redis_url opts log listener bad_routes json metrics
 links_session := spop
 links_cache := hash
 links_bad_routes := hash log route

@@ -22,6 +22,8 @@ ROOMS = {
     "sieve": BASE,
     "redis_url": BASE,
     "opts": BASE,
+    "json": BASE,
+    "metrics": BASE,
     # L2: the joint
     "store": BASE,
     "sweep": BASE | {"cache", "store"},

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * metrics: counts, and the text that Prometheus reads them from.
+ *
+ * A family is a head, then samples. Names and labels are the caller's literals;
+ * only label values may come from elsewhere, and are escaped. See
+ * https://prometheus.io/docs/instrumenting/exposition_formats/ (version 0.0.4).
+ */
+#ifndef SPOA_METRICS_H
+#define SPOA_METRICS_H
+
+#include "base.h"
+
+#include <stdio.h>
+
+enum { METRICS_BUCKETS = 14 };
+
+/* Upper bounds in microseconds of the buckets; one without bound follows. */
+extern const int64_t metrics_bounds_us[METRICS_BUCKETS];
+
+struct metrics_histogram {
+	uint64_t counts[METRICS_BUCKETS + 1]; /* not cumulative */
+	uint64_t sum_us;
+};
+
+struct metrics_label {
+	const char *name; /* a literal */
+	struct span value;
+};
+
+/* Counts `times` events that took `took_us` each. */
+void metrics_observe(struct metrics_histogram *histogram, int64_t took_us,
+		     uint64_t times);
+
+/* `type` is counter, gauge or histogram. */
+void metrics_head(FILE *out, const char *name, const char *type,
+		  const char *help);
+
+/* One sample. `labels` ends with one without a name; NULL for none. */
+void metrics_sample(FILE *out, const char *name,
+		    const struct metrics_label *labels, uint64_t value);
+
+/* A head and its one sample without label. */
+void metrics_counter(FILE *out, const char *name, const char *help,
+		     uint64_t value);
+void metrics_gauge(FILE *out, const char *name, const char *help,
+		   uint64_t value);
+
+/* A gauge in seconds, from milliseconds; NaN when they are negative: never. */
+void metrics_seconds(FILE *out, const char *name, const char *help, int64_t ms);
+
+/* The samples of a histogram of seconds; its head was written. */
+void metrics_histogram(FILE *out, const char *name, struct metrics_label label,
+		       const struct metrics_histogram *histogram);
+
+#endif
