@@ -17,6 +17,7 @@
 #include "log.h"
 #include "opts.h"
 #include "redis_store.h"
+#include "redis_urls.h"
 #include "snapshot.h"
 
 #ifndef VERSION
@@ -48,49 +49,6 @@ static bool complain(struct app *app, const char *where, const char *what)
 {
 	snprintf(app->error, sizeof(app->error), "%.300s: %.200s", where, what);
 	return false;
-}
-
-/* The first line of the file, or the environment. */
-static bool read_password(struct app *app, char *password, size_t size)
-{
-	const struct opts_item *file = &app->config.redis_password_file;
-	const char *variable = getenv("REDIS_PASSWORD");
-	FILE *stream;
-	bool got;
-
-	if (!file->text) {
-		snprintf(password, size, "%s", variable ? variable : "");
-		return true;
-	}
-	stream = fopen(file->text, "re");
-	if (!stream)
-		return complain(app, file->where, strerror(errno));
-	got = fgets(password, (int)size, stream) != NULL;
-	fclose(stream);
-	password[strcspn(password, "\r\n")] = '\0';
-	if (!got || password[0] == '\0')
-		return complain(app, file->where, "holds no password");
-	return true;
-}
-
-static bool read_urls(struct app *app)
-{
-	const struct opts_list *list = &app->config.redis;
-	char password[sizeof(app->urls[0].password)] = "";
-	const char *problem;
-	size_t i;
-
-	if (!read_password(app, password, sizeof(password)))
-		return false;
-	for (i = 0; i < list->count; i++) {
-		struct redis_url *url = &app->urls[i];
-
-		if (!redis_url_parse(list->items[i].text, url, &problem))
-			return complain(app, list->items[i].where, problem);
-		if (url->password[0] == '\0')
-			memcpy(url->password, password, sizeof(password));
-	}
-	return true;
 }
 
 static bool read_addresses(struct app *app)
@@ -351,7 +309,8 @@ static bool run(struct app *app, int argc, char **argv)
 	log_setup((enum log_level)config->log_level,
 		  (enum log_format)config->log_format);
 	event_set_log_callback(log_library);
-	if (!read_addresses(app) || !read_urls(app))
+	if (!read_addresses(app) ||
+	    !redis_urls_read(config, app->urls, app->error))
 		return false;
 	if (config->check) {
 		printf("spoa-router: the configuration is valid\n");

@@ -32,6 +32,7 @@ ROOMS = {
     # L3: input and output
     "loop": BASE,
     "listener": BASE,
+    "redis_urls": BASE | {"opts", "redis_url"},
     "bad_routes": BASE | {"hash", "resolver", "log"},
     "redis_wire": BASE | {"loop", "redis_url", "sieve", "log"},
     "redis": BASE | {"redis_wire", "store", "sieve", "log"},
