@@ -1,5 +1,6 @@
 # spoa-router: `make demo` shows it, `make test` proves it, `make help` lists
-# what else there is. Nothing but demo, run, test and deps installs packages.
+# what else there is. Nothing but demo, run, test, bench and deps installs
+# packages.
 
 VERSION := 0.1.0
 SAN     ?=
@@ -162,15 +163,17 @@ run:
 	@SPOA_ROUTER=$(binary) tests/demo/demo.py --run
 
 # Figures, not tests: see tests/bench/README.md.
-bench_programs := $(out)/tests/bench/floor $(out)/tests/bench/load
+bench_programs := $(addprefix $(out)/tests/bench/,floor load worker)
 
 $(bench_programs): %: %.o
 	@echo '  LD   $@'
 	@$(CC) $(base_ldflags) $(no_lto) $(LDFLAGS) -o $@ $^ $(libs)
 
 .PHONY: bench
-bench: all $(bench_programs)
-	@tests/bench/bench.py $(out)
+bench:
+	@tests/deps.sh build bench
+	@$(MAKE) --no-print-directory all $(bench_programs)
+	@SPOA_ROUTER=$(binary) tests/bench/bench.py $(out)
 
 .PHONY: deps
 deps:
@@ -184,7 +187,7 @@ help:
 	@echo 'make test    install what is missing, run every test'
 	@echo 'make check   lint and unit tests; installs nothing'
 	@echo 'make lint    format, layers, sizes, clang-tidy, cppcheck, analyzer'
-	@echo 'make bench   measure; see tests/bench/README.md'
+	@echo 'make bench   install what is missing, measure; see tests/bench/README.md'
 	@echo 'make fuzz    fuzz for FUZZ_SECONDS=60 a target'
 	@echo 'make format  let clang-format rewrite the sources'
 	@echo 'make deps    install all that building and testing need'

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # deps.sh PURPOSE...: installs the Debian packages that "build", "demo", "test",
-# "lint" or "fuzz" need and that are missing. Silent when nothing is missing.
+# "bench", "lint" or "fuzz" need and that are missing. Silent when none is.
 # What runs already is left alone, and no service is started. Without root or
 # sudo it prints the line for whoever has it, and exits 1.
 set -eu
@@ -31,6 +31,15 @@ test  python3         /usr/bin/python3
 test  python3-pytest  py:pytest
 test  libcmocka-dev   lib:cmocka
 test  nghttp2-client  h2load
+bench haproxy         haproxy
+bench redis-server    redis-server
+bench redis-tools     redis-benchmark
+bench python3         python3
+bench wrk             wrk
+bench nginx           nginx
+bench libnginx-mod-http-lua /usr/lib/nginx/modules/ngx_http_lua_module.so
+bench lua-resty-core  /usr/share/lua/5.1/ngx/balancer.lua
+bench lua-nginx-redis /usr/share/lua/5.1/nginx/redis.lua
 lint  git             git
 lint  clang-format    clang-format
 lint  clang-tidy      clang-tidy
@@ -88,8 +97,8 @@ missing=()
 [ $# -gt 0 ] || set -- none
 for purpose; do
 	case $purpose in
-	build | demo | test | lint | fuzz) ;;
-	*) echo "usage: deps.sh build|demo|test|lint|fuzz..." >&2; exit 2 ;;
+	build | demo | test | bench | lint | fuzz) ;;
+	*) echo "usage: deps.sh build|demo|test|bench|lint|fuzz..." >&2; exit 2 ;;
 	esac
 	while read -r for_what package sign; do
 		[ "$for_what" = "$purpose" ] || continue

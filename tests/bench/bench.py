@@ -1,174 +1,153 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Measures the agent by itself: see README.md beside this file.
+"""Measures the agent and its competitors: see README.md beside this file.
 
-    bench.py BUILD      BUILD holds tests/bench/floor and load
+    bench.py BUILD      BUILD holds tests/bench/floor, load and worker
 """
 
 import json
 import os
 import pathlib
-import socket
-import statistics
 import subprocess
-import sys
 import tempfile
 import time
 
-BUILD = pathlib.Path(sys.argv[1]).resolve()
-AGENT = os.environ.get("SPOA_ROUTER", "build/spoa-router")
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
+import kit
+from kit import (ROUNDS, fill, load, median, on_core, show, start_agent,
+                 start_floor, start_redis)
+from tier import whole_tier
+
 FRAMES = 200_000
 SHAPES = [(1, 1, 20_000), (4, 16, FRAMES), (4, 128, FRAMES)]
+MISSES = 40_000
 MILLION = 1_000_000
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_port(port):
-    for _ in range(500):
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.01)
-    raise SystemExit(f"nothing listens on port {port}")
-
-
-def on_core(core, command, **options):
-    if (os.cpu_count() or 1) > 1:
-        command = ["taskset", "-c", str(core), *map(str, command)]
-    return subprocess.Popen(list(map(str, command)), **options)
-
-
-class Server:
-    """A program that listens on a port, on the first core."""
-
-    def __init__(self, command, port, **options):
-        self.port = port
-        self.process = on_core(0, command, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL, **options)
-        wait_port(port)
-
-    def cpu_ns(self):
-        text = pathlib.Path(f"/proc/{self.process.pid}/schedstat").read_text()
-        return int(text.split()[0])
-
-    def rss_kib(self):
-        text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(text.split("VmRSS:")[1].split()[0])
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
-
-
-def load(server, connections, in_flight, frames, hosts, first=0):
-    """(CPU ns per answer, answers per second, share of ok)."""
-    before, start = server.cpu_ns(), time.monotonic()
-    run = on_core(1, [BUILD / "tests/bench/load", server.port, connections,
-                      in_flight, frames, hosts, first],
-                  stdout=subprocess.PIPE, text=True)
-    answered, ok = map(int, run.communicate()[0].split())
-    seconds = time.monotonic() - start
-    return ((server.cpu_ns() - before) / answered, answered / seconds,
-            ok / answered)
-
-
-def start_redis(folder):
-    port = free_port()
-    return Server(["redis-server", "--port", port, "--save", "", "--dir",
-                   folder, "--bind", "127.0.0.1"], port)
-
-
-def fill(redis, count):
-    """h0000000.example.com and so on, each with one target."""
-    with subprocess.Popen(["redis-cli", "-p", str(redis.port), "--pipe"],
-                          stdin=subprocess.PIPE, text=True,
-                          stdout=subprocess.DEVNULL) as pipe:
-        for n in range(count):
-            pipe.stdin.write(f"HSET routes h{n:07}.example.com "
-                             f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}"
-                             ":9000\r\n")
-
-
-def start_agent(redis, *options):
-    port = free_port()
-    return Server([AGENT, "--listen", f"127.0.0.1:{port}", "--redis",
-                   f"redis://127.0.0.1:{redis.port}", "--ttl", "1h",
-                   *options], port)
-
-
-def agent_against_floor(redis, result):
-    agent = start_agent(redis)
-    port = free_port()
-    floor = Server([BUILD / "tests/bench/floor", port], port)
+def agent_alone(folder):
+    """a: against the floor, by connections and questions in flight."""
+    redis = start_redis(folder)
+    fill(redis, 1000)
+    agent, floor = start_agent(redis), start_floor()
     load(agent, 4, 128, 10_000, 1000)
-    print("\nAgent alone, 1,000 hosts, all from cache, against a libevent "
-          "server that writes a fixed ACK\n")
-    print("connections x in flight   agent ns/answer   floor ns/answer   "
-          "ratio   answers/s")
+    rows = []
     for connections, in_flight, frames in SHAPES:
-        ours, theirs, rates, ratios = [], [], [], []
+        ours, theirs = [], []
         for _ in range(ROUNDS):
-            theirs.append(load(floor, connections, in_flight, frames, 1000)[0])
-            ns, rate, ok = load(agent, connections, in_flight, frames, 1000)
-            assert ok == 1, f"only {ok:.2%} were answered ok"
-            ours.append(ns)
-            rates.append(rate)
-            ratios.append(ours[-1] / theirs[-1])
-        row = {"connections": connections, "in_flight": in_flight,
-               "agent_ns": statistics.median(ours),
-               "floor_ns": statistics.median(theirs),
-               "ratio": statistics.median(ratios),
-               "answers_per_s": statistics.median(rates)}
-        result["agent_alone"].append(row)
-        print(f"{connections:>11} x {in_flight:<9} {row['agent_ns']:>16.0f} "
-              f"{row['floor_ns']:>17.0f} {row['ratio']:>7.2f} "
-              f"{row['answers_per_s']:>11.0f}")
-    agent.stop()
-    floor.stop()
+            theirs.append(load(floor, connections, in_flight, frames, 1000))
+            ours.append(load(agent, connections, in_flight, frames, 1000))
+        rows.append({
+            "connections": connections, "in_flight": in_flight,
+            "agent_ns": median(ns for ns, _ in ours),
+            "floor_ns": median(ns for ns, _ in theirs),
+            "ratio": median(our[0] / their[0]
+                            for our, their in zip(ours, theirs)),
+            "answers_per_s": median(rate for _, rate in ours)})
+    show("Agent alone, 1,000 hosts, all from cache; floor: a libevent server "
+         "that writes a fixed ACK",
+         ["connections x in flight", "agent ns", "floor ns", "ratio",
+          "answers/s"],
+         [[f"{row['connections']} x {row['in_flight']}", row["agent_ns"],
+           row["floor_ns"], row["ratio"], row["answers_per_s"]]
+          for row in rows])
+    return rows
 
 
-def many_hosts(redis, result):
+def hit_ratio(folder):
+    """b: by the share of questions that the cache can answer."""
+    redis = start_redis(folder)
+    fill(redis, MISSES * (ROUNDS * 3 // 2 + 2))
+    agent = start_agent(redis, "--lookup-timeout", "5s")
+    load(agent, 4, 16, 1000, 1000)
+    new, rows = 1000, []
+    for percent in 0, 50, 100:
+        runs = []
+        for _ in range(ROUNDS):
+            before = redis.cpu_ns()
+            runs.append((*load(agent, 4, 16, MISSES, 1000, 0, percent, new),
+                         (redis.cpu_ns() - before) / MISSES))
+            new += MISSES * percent // 100
+        ns, rate, redis_ns = map(median, zip(*runs))
+        rows.append({"hits_percent": 100 - percent, "agent_ns": ns,
+                     "redis_ns": redis_ns, "answers_per_s": rate})
+    show("By hit ratio, 4 x 16, Redis 7 on the agent's core",
+         ["hits", "agent ns", "Redis ns", "answers/s"],
+         [[f"{row['hits_percent']} %", row["agent_ns"], row["redis_ns"],
+           row["answers_per_s"]] for row in rows])
+    return rows
+
+
+def many_hosts(folder):
+    """c and e: by the number of cached hosts, and their memory."""
+    redis = start_redis(folder)
     fill(redis, MILLION)
-    agent = start_agent(redis, "--cache-size", MILLION,
-                        "--lookup-timeout", "5s")
-    before = agent.rss_kib()
-    print("\nThe same by number of cached hosts, 4 x 128\n")
-    print("hosts      ns/answer")
+    agent = start_agent(redis, "--cache-size", MILLION, "--lookup-timeout",
+                        "5s")
+    before, rows = agent.rss_kib(), []
     for hosts in (1000, 100_000, MILLION):
         load(agent, 4, 128, hosts, hosts)
-        costs = []
-        for n in range(ROUNDS):
-            ns, _, ok = load(agent, 4, 128, FRAMES, hosts,
-                             n * 199_933 % (hosts - min(hosts, FRAMES) + 1))
-            assert ok == 1, f"only {ok:.2%} were answered ok"
-            costs.append(ns)
-        result["by_hosts"].append({"hosts": hosts,
-                                   "ns": statistics.median(costs)})
-        print(f"{hosts:<10} {statistics.median(costs):.0f}")
+        costs = [load(agent, 4, 128, FRAMES, hosts, n * 199_933 %
+                      (hosts - min(hosts, FRAMES) + 1))[0]
+                 for n in range(ROUNDS)]
+        rows.append({"hosts": hosts, "agent_ns": median(costs)})
     per_route = (agent.rss_kib() - before) * 1024 / MILLION
-    result["bytes_per_route"] = per_route
+    show("By number of cached hosts, 4 x 128", ["hosts", "agent ns"],
+         [[f"{row['hosts']:,}", row["agent_ns"]] for row in rows])
     print(f"\nMemory: {per_route:.0f} bytes a route, all in, at 1,000,000 "
-          "cached routes (20-byte host, one target)")
-    agent.stop()
+          "cached routes (20-byte host, one target)", flush=True)
+    return {"by_hosts": rows, "bytes_per_route": per_route}
+
+
+def redis_benchmark(redis, count):
+    """Redis' CPU ns per HMGET of what the agent asks for."""
+    before = redis.cpu_ns()
+    run = on_core(1, ["redis-benchmark", "-p", redis.where, "-c", 1, "-P", 64,
+                      "-n", MISSES, "-r", count, "HMGET", "lookups",
+                      "h__rand_int__.example.com"], stdout=subprocess.DEVNULL)
+    if run.wait() != 0:
+        raise SystemExit("redis-benchmark failed")
+    return (redis.cpu_ns() - before) / MISSES
+
+
+def miss_path(folder):
+    """f: what a lookup costs Redis and the agent."""
+    redis = start_redis(folder)
+    count = MISSES * (ROUNDS + 1)
+    fill(redis, count)
+    fill(redis, count, key="lookups", digits=12)
+    agent = start_agent(redis, "--lookup-timeout", "5s")
+    load(agent, 4, 16, 1000, 1000)
+    runs = []
+    for n in range(ROUNDS):
+        theirs, before = redis_benchmark(redis, count), redis.cpu_ns()
+        ns, _ = load(agent, 4, 16, MISSES, 1000, 0, 100, 1000 + n * MISSES)
+        runs.append((ns, (redis.cpu_ns() - before) / MISSES, theirs))
+    row = dict(zip(("agent_ns", "redis_ns", "redis_benchmark_ns"),
+                   map(median, zip(*runs))))
+    show("A miss, 4 x 16; redis-benchmark: the same HMGET, -c 1 -P 64",
+         ["", "ns a lookup"],
+         [["agent", row["agent_ns"]], ["Redis, asked by the agent",
+                                       row["redis_ns"]],
+          ["Redis, asked by redis-benchmark", row["redis_benchmark_ns"]]])
+    return row
+
+
+PARTS = [("a", "agent_alone", agent_alone), ("b", "hit_ratio", hit_ratio),
+         ("ce", "many_hosts", many_hosts), ("d", "whole_tier", whole_tier),
+         ("f", "miss_path", miss_path)]
 
 
 def main():
-    result = {"agent_alone": [], "by_hosts": []}
-    with tempfile.TemporaryDirectory() as folder:
-        redis = start_redis(folder)
-        try:
-            fill(redis, 1000)
-            agent_against_floor(redis, result)
-            many_hosts(redis, result)
-        finally:
-            redis.stop()
+    wanted = os.environ.get("BENCH", "").replace(",", "") or "abcdef"
+    result, start = {"rounds": ROUNDS}, time.monotonic()
+    for letters, name, part in PARTS:
+        if not set(letters) & set(wanted):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                result[name] = part(folder)
+            finally:
+                kit.stop_all()
+    print(f"\n{time.monotonic() - start:.0f} s, medians of {ROUNDS} rounds")
     if "BENCH_JSON" in os.environ:
         pathlib.Path(os.environ["BENCH_JSON"]).write_text(
             json.dumps(result, indent=2) + "\n")

@@ -3,7 +3,13 @@
  * floor: the least an agent on libevent can do. It greets, and answers each
  * NOTIFY with the same ACK but for the ids, one read and one write a readiness.
  * It looks nothing up, checks nothing and bounds nothing: what the agent costs
- * is measured against it. `floor PORT` listens on loopback.
+ * is measured against it.
+ *
+ *   floor PORT [TARGET-PORT [VARIABLES]]
+ *
+ * listens on loopback. TARGET-PORT is where all requests go, 9000. VARIABLES
+ * says what the ACK sets, letters of `stor`: status, target (ip and port),
+ * origin (the variable source), route; all of them by default, as the agent.
  */
 #include <arpa/inet.h>
 #include <event2/event.h>
@@ -31,15 +37,11 @@ static const char hello[] = "\0\0\0\x4a\x65\0\0\0\x01\0\0"
 			    "\x0c"
 			    "capabilities\x08\x0apipelining";
 
-/* status=ok, ip=127.0.0.1, port=9000, source=cache, route=h0000000.example.com:
- * what the agent says, byte for byte. */
-static const char actions[] =
-	"\x01\x03\x02\x06status\x08\x02ok"
-	"\x01\x03\x02\x02ip\x06\x7f\x00\x00\x01"
-	"\x01\x03\x02\x04port\x03\xf8\xa1\x03"
-	"\x01\x03\x02\x06source\x08\x05"
-	"cache"
-	"\x01\x03\x02\x05route\x08\x14h0000000.example.com";
+/* The actions of every ACK, made once. */
+static struct {
+	uint8_t bytes[256];
+	size_t len;
+} actions;
 
 /* Bytes of a variable-length integer. */
 static size_t varint_len(const uint8_t *p)
@@ -61,6 +63,47 @@ static void put_length(uint8_t *p, size_t len)
 	p[3] = (uint8_t)len;
 }
 
+static size_t put_varint(uint8_t *p, uint32_t n)
+{
+	size_t len = 1;
+
+	if (n < 240) {
+		p[0] = (uint8_t)n;
+		return 1;
+	}
+	p[0] = (uint8_t)(n | 0xf0);
+	for (n = (n - 240) >> 4; n >= 128; n = (n - 128) >> 7)
+		p[len++] = (uint8_t)(n | 0x80);
+	p[len] = (uint8_t)n;
+	return len + 1;
+}
+
+static void add(const void *bytes, size_t len)
+{
+	memcpy(actions.bytes + actions.len, bytes, len);
+	actions.len += len;
+}
+
+/* What the agent says of h0000000.example.com, byte for byte. */
+static void make_actions(uint32_t port, const char *variables)
+{
+	uint8_t varint[8];
+
+	if (strchr(variables, 's'))
+		add("\x01\x03\x02\x06status\x08\x02ok", 14);
+	if (strchr(variables, 't')) {
+		add("\x01\x03\x02\x02ip\x06\x7f\x00\x00\x01", 11);
+		add("\x01\x03\x02\x04port\x03", 9);
+		add(varint, put_varint(varint, port));
+	}
+	if (strchr(variables, 'o'))
+		add("\x01\x03\x02\x06source\x08\x05"
+		    "cache",
+		    17);
+	if (strchr(variables, 'r'))
+		add("\x01\x03\x02\x05route\x08\x14h0000000.example.com", 31);
+}
+
 static void answer(struct peer *peer, const uint8_t *frame)
 {
 	const uint8_t *ids = frame + HEAD;
@@ -68,11 +111,11 @@ static void answer(struct peer *peer, const uint8_t *frame)
 	uint8_t *out = peer->out + peer->out_len;
 
 	ids_len += varint_len(ids + ids_len);
-	put_length(out, HEAD - 4 + ids_len + sizeof(actions) - 1);
+	put_length(out, HEAD - 4 + ids_len + actions.len);
 	memcpy(out + 4, "\x67\0\0\0\x01", 5);
 	memcpy(out + HEAD, ids, ids_len);
-	memcpy(out + HEAD + ids_len, actions, sizeof(actions) - 1);
-	peer->out_len += HEAD + ids_len + sizeof(actions) - 1;
+	memcpy(out + HEAD + ids_len, actions.bytes, actions.len);
+	peer->out_len += HEAD + ids_len + actions.len;
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *context)
@@ -136,8 +179,10 @@ int main(int argc, char **argv)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	int on = 1;
 
-	if (argc != 2 || !base)
+	if (argc < 2 || !base)
 		return 1;
+	make_actions(argc > 2 ? (uint32_t)atoi(argv[2]) : 9000,
+		     argc > 3 ? argv[3] : "stor");
 	address.sin_port = htons((uint16_t)atoi(argv[1]));
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));

@@ -2,11 +2,12 @@
 /*
  * load: asks an agent as HAProxy would, without HAProxy.
  *
- *   load PORT CONNECTIONS IN-FLIGHT FRAMES HOSTS FIRST
+ *   load PORT CONNECTIONS IN-FLIGHT FRAMES HOSTS FIRST [PERCENT UNSEEN]
  *
  * Opens connections, greets, and on each keeps writing IN-FLIGHT NOTIFYs at
  * once and reading as many ACKs, until FRAMES were answered in all. Hosts are
- * hNNNNNNN.example.com, HOSTS of them from FIRST on, in turn. Prints how many
+ * hNNNNNNN.example.com, HOSTS of them from FIRST on, in turn; PERCENT of the
+ * questions are for other hosts, from UNSEEN on, each once. Prints how many
  * ACKs came and how many said `ok`.
  */
 #include <arpa/inet.h>
@@ -30,7 +31,7 @@ struct peer {
 
 static struct {
 	struct peer peers[PEERS];
-	unsigned long in_flight, frames, hosts, host, first;
+	unsigned long in_flight, frames, hosts, host, first, percent, unseen;
 	unsigned long asked, answered, ok;
 	uint8_t out[BUFFER];
 } load;
@@ -54,10 +55,20 @@ static uint8_t *put_varint(uint8_t *p, uint64_t n)
 	return p;
 }
 
+/* The new ones are spread evenly over all that are asked. */
+static unsigned long next_host(void)
+{
+	unsigned long n = load.asked;
+
+	if ((n + 1) * load.percent / 100 > n * load.percent / 100)
+		return load.unseen++;
+	return load.first + load.host++ % load.hosts;
+}
+
 static uint8_t *put_notify(uint8_t *p, uint64_t id)
 {
 	uint8_t *begin = p;
-	unsigned long n = load.first + load.host++ % load.hosts;
+	unsigned long n = next_host();
 	int i;
 
 	memcpy(p, "\0\0\0\0\x03\0\0\0\x01", 9);
@@ -149,13 +160,17 @@ int main(int argc, char **argv)
 	int epoll = epoll_create1(0);
 	unsigned long connections, i;
 
-	if (argc != 7)
+	if (argc != 7 && argc != 9)
 		return 2;
 	connections = strtoul(argv[2], NULL, 10);
 	load.in_flight = strtoul(argv[3], NULL, 10);
 	load.frames = strtoul(argv[4], NULL, 10);
 	load.hosts = strtoul(argv[5], NULL, 10);
 	load.first = strtoul(argv[6], NULL, 10);
+	if (argc == 9) {
+		load.percent = strtoul(argv[7], NULL, 10);
+		load.unseen = strtoul(argv[8], NULL, 10);
+	}
 	for (i = 0; i < connections && i < PEERS; i++) {
 		struct epoll_event event = {.events = EPOLLIN,
 					    .data.ptr = &load.peers[i]};
