@@ -58,6 +58,7 @@ unit_rooms := spop session hash host route guard cache sweep resolver \
 	sieve redis_url opts log listener bad_routes json metrics
 links_session := spop
 links_cache := hash
+links_opts := opts_table
 links_bad_routes := hash log route
 links_sweep := cache hash
 links_resolver := cache guard hash host route session spop sweep
@@ -78,7 +79,7 @@ fuzz_session := session spop
 fuzz_host := host
 fuzz_route := route guard
 fuzz_sieve := sieve
-fuzz_opts := opts
+fuzz_opts := opts opts_table
 replays := $(fuzz_targets:%=$(out)/tests/fuzz/replay_%)
 
 $(replays): $(out)/tests/fuzz/replay_%: $(out)/tests/fuzz/fuzz_%.o \

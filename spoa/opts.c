@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * opts: one table of options; the command line and the file go through the
- * same setters.
+ * opts: the command line and the file go through the same setters.
  */
 #include "opts.h"
 
@@ -11,80 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SECOND_MS 1000LL
-#define DAY_MS (86400 * SECOND_MS)
-
-enum kind { FLAG, TEXT, LIST, NUMBER, DURATION, CHOICE };
-
-struct option {
-	const char *name;
-	enum kind kind;
-	size_t offset;	     /* of its place in struct config */
-	const char *initial; /* the default as text, or NULL */
-	int64_t min, max;    /* of NUMBER, and of DURATION in ms */
-	int64_t unit_ms;     /* of a DURATION without suffix */
-	const char *value;   /* what --help calls the value; NULL: none */
-	const char *help;
-	bool is_local; /* only for the command line, and looked at first */
-};
-
-#define PLACE(member) offsetof(struct config, member)
-
-static const struct option options[] = {
-	{"listen", LIST, PLACE(listen), "127.0.0.1:12310", .value = "ADDR",
-	 .help = "where HAProxy connects (repeatable): IP:PORT, [IP6]:PORT or "
-		 "unix:/path[,mode=0660][,group=NAME]"},
-	{"reuse-port", FLAG, PLACE(reuse_port), NULL, .max = 1,
-	 .help = "let several instances listen on one port"},
-	{"redis", LIST, PLACE(redis), "redis://127.0.0.1:6379", .value = "URL",
-	 .help = "redis://[user:password@]host[:port][/db] or "
-		 "unix:/path[?db=N] (repeatable: the first is preferred)"},
-	{"redis-password-file", TEXT, PLACE(redis_password_file), NULL,
-	 .value = "FILE",
-	 .help = "password for URLs without one (or environment "
-		 "REDIS_PASSWORD)"},
-	{"routes", TEXT, PLACE(routes), "routes", .value = "KEY",
-	 .help = "name of the hash in Redis"},
-	{"ttl", DURATION, PLACE(ttl_ms), "10", 0, 365 * DAY_MS, SECOND_MS,
-	 .value = "SECONDS",
-	 .help = "how long a route is fresh; 0 asks each time"},
-	{"negative-ttl", DURATION, PLACE(negative_ttl_ms), "1", 0, 365 * DAY_MS,
-	 SECOND_MS, .value = "SECONDS",
-	 .help = "the same for a host without a route"},
-	{"stale", DURATION, PLACE(stale_ms), "86400", 0, 3650 * DAY_MS,
-	 SECOND_MS, .value = "SECONDS",
-	 .help = "how long past that a route serves while Redis cannot be "
-		 "asked"},
-	{"lookup-timeout", DURATION, PLACE(lookup_timeout_ms), "50", 1,
-	 60 * SECOND_MS, 1, .value = "MS",
-	 .help = "after this a request is answered without Redis"},
-	{"cache-size", NUMBER, PLACE(cache_size), "1000000", 1, 1000000000,
-	 .value = "N", .help = "most known routes"},
-	{"snapshot", TEXT, PLACE(snapshot), NULL, .value = "FILE",
-	 .help = "last known routes on disk, for a start while Redis is away"},
-	{"max-connections", NUMBER, PLACE(max_connections), "4096", 1, 1000000,
-	 .value = "N", .help = "most connections of HAProxy"},
-	{"max-waiting", NUMBER, PLACE(max_waiting), "65536", 1, 10000000,
-	 .value = "N", .help = "most requests that wait for Redis"},
-	{"log-level", CHOICE, PLACE(log_level), "info", .value = "LEVEL",
-	 .help = "debug, info, warn or error"},
-	{"log-format", CHOICE, PLACE(log_format), "text", .value = "FORMAT",
-	 .help = "text (logfmt) or json"},
-	{"config", TEXT, PLACE(config), NULL, .value = "FILE", .is_local = true,
-	 .help = "file of `name = value` lines"},
-	{"check", FLAG, PLACE(check), NULL, .max = 1, .is_local = true,
-	 .help = "read the configuration, say what is wrong, and exit"},
-	{"version", FLAG, PLACE(version), NULL, .max = 1, .is_local = true,
-	 .help = "print the version and exit"},
-	{"help", FLAG, PLACE(help), NULL, .max = 1, .is_local = true,
-	 .help = "print this text and exit"},
-};
-
-/* The words of the CHOICE options, in the order of their enums. */
-static const char *const level_words[] = {"debug", "info", "warn", "error",
-					  NULL};
-static const char *const format_words[] = {"text", "json", NULL};
-static const char *const flag_words[] = {"off", "on", NULL};
+#include "opts_table.h"
 
 /* Whence a value comes; a later one wins. */
 enum origin { FROM_DEFAULT, FROM_FILE, FROM_COMMAND_LINE };
@@ -93,8 +19,8 @@ struct parser {
 	struct config *config;
 	char *error;
 	enum origin origin;
-	char where[OPTS_ERROR_MAX]; /* where the value at hand stands */
-	unsigned char seen[ARRAY_LEN(options)]; /* the origin of each value */
+	char where[OPTS_ERROR_MAX];	    /* where the value at hand stands */
+	unsigned char seen[OPTS_COUNT_MAX]; /* the origin of each value */
 };
 
 static bool complain(struct parser *in, const char *where, const char *what,
@@ -105,7 +31,7 @@ static bool complain(struct parser *in, const char *where, const char *what,
 	return false;
 }
 
-static void *place(const struct parser *in, const struct option *option)
+static void *place(const struct parser *in, const struct opts_option *option)
 {
 	return (char *)in->config + option->offset;
 }
@@ -135,12 +61,12 @@ static void clear_list(struct opts_list *list)
 		clear_item(&list->items[--list->count]);
 }
 
-static bool add_item(struct parser *in, const struct option *option,
+static bool add_item(struct parser *in, const struct opts_option *option,
 		     const char *value)
 {
 	struct opts_list *list = place(in, option);
 
-	if (in->seen[option - options] < in->origin)
+	if (in->seen[option - opts_table] < in->origin)
 		clear_list(list);
 	if (list->count == OPTS_LIST_MAX)
 		return complain(in, in->where, "used more than 64 times", NULL);
@@ -192,20 +118,20 @@ static int64_t read_duration(const char *text, int64_t unit_ms)
 	return n * unit_ms;
 }
 
-static bool set_number(struct parser *in, const struct option *option,
+static bool set_number(struct parser *in, const struct opts_option *option,
 		       const char *value)
 {
 	int64_t *number = place(in, option);
 	const char *rest = "";
 	char what[100];
 
-	if (option->kind == DURATION)
+	if (option->kind == OPTS_DURATION)
 		*number = read_duration(value, option->unit_ms);
 	else
 		*number = read_number(value, &rest);
 	if (*number >= option->min && *number <= option->max && *rest == '\0')
 		return true;
-	if (option->kind == DURATION)
+	if (option->kind == OPTS_DURATION)
 		snprintf(what, sizeof(what),
 			 "not a time of %lld ms to %lld days",
 			 (long long)option->min,
@@ -218,15 +144,12 @@ static bool set_number(struct parser *in, const struct option *option,
 	return complain(in, in->where, what, value);
 }
 
-static bool set_choice(struct parser *in, const struct option *option,
+static bool set_choice(struct parser *in, const struct opts_option *option,
 		       const char *value)
 {
-	const char *const *words = flag_words;
+	const char *const *words = opts_words(option);
 	int64_t i;
 
-	if (option->kind == CHOICE)
-		words = option->offset == PLACE(log_level) ? level_words
-							   : format_words;
 	for (i = 0; words[i]; i++) {
 		if (strcmp(value, words[i]) != 0)
 			continue;
@@ -234,11 +157,21 @@ static bool set_choice(struct parser *in, const struct option *option,
 		return true;
 	}
 	return complain(in, in->where,
-			option->kind == FLAG ? "not on or off" : option->help,
+			option->kind == OPTS_FLAG ? "not on or off"
+						  : option->help,
 			value);
 }
 
-static bool set_option(struct parser *in, const struct option *option,
+static bool note_where(struct parser *in, const struct opts_option *option)
+{
+	char **where = &in->config->where[option - opts_table];
+
+	free(*where);
+	*where = strdup(in->origin == FROM_DEFAULT ? "default" : in->where);
+	return *where || complain(in, in->where, "out of memory", NULL);
+}
+
+static bool set_option(struct parser *in, const struct opts_option *option,
 		       const char *value)
 {
 	bool done = false;
@@ -246,33 +179,33 @@ static bool set_option(struct parser *in, const struct option *option,
 	if (*value == '\0')
 		return complain(in, in->where, "needs a value", NULL);
 	switch (option->kind) {
-	case TEXT:
+	case OPTS_TEXT:
 		done = set_item(in, place(in, option), value);
 		break;
-	case LIST:
+	case OPTS_LIST:
 		done = add_item(in, option, value);
 		break;
-	case NUMBER:
-	case DURATION:
+	case OPTS_NUMBER:
+	case OPTS_DURATION:
 		done = set_number(in, option, value);
 		break;
-	case FLAG:
-	case CHOICE:
+	case OPTS_FLAG:
+	case OPTS_CHOICE:
 		done = set_choice(in, option, value);
 		break;
 	}
-	in->seen[option - options] = (unsigned char)in->origin;
-	return done;
+	in->seen[option - opts_table] = (unsigned char)in->origin;
+	return done && note_where(in, option);
 }
 
-static const struct option *find_option(const char *name, size_t len)
+static const struct opts_option *find_option(const char *name, size_t len)
 {
 	size_t i;
 
-	for (i = 0; i < ARRAY_LEN(options); i++)
-		if (strlen(options[i].name) == len &&
-		    !memcmp(options[i].name, name, len))
-			return &options[i];
+	for (i = 0; i < opts_count; i++)
+		if (strlen(opts_table[i].name) == len &&
+		    !memcmp(opts_table[i].name, name, len))
+			return &opts_table[i];
 	return NULL;
 }
 
@@ -281,10 +214,11 @@ static bool set_defaults(struct parser *in)
 	size_t i;
 
 	in->origin = FROM_DEFAULT;
-	for (i = 0; i < ARRAY_LEN(options); i++) {
-		snprintf(in->where, sizeof(in->where), "--%s", options[i].name);
-		if (options[i].initial &&
-		    !set_option(in, &options[i], options[i].initial))
+	for (i = 0; i < opts_count; i++) {
+		snprintf(in->where, sizeof(in->where), "--%s",
+			 opts_table[i].name);
+		if (opts_table[i].initial &&
+		    !set_option(in, &opts_table[i], opts_table[i].initial))
 			return false;
 	}
 	return true;
@@ -296,7 +230,7 @@ static bool take_argument(struct parser *in, int argc, char *const *argv,
 			  int *i, bool local)
 {
 	const char *name = argv[*i] + 2;
-	const struct option *option;
+	const struct opts_option *option;
 	const char *value = "on";
 	size_t len;
 
@@ -311,9 +245,9 @@ static bool take_argument(struct parser *in, int argc, char *const *argv,
 	if (!option)
 		return complain(in, in->where, "no such option; see --help",
 				NULL);
-	if (option->kind == FLAG && name[len] == '=')
+	if (option->kind == OPTS_FLAG && name[len] == '=')
 		return complain(in, in->where, "takes no value", NULL);
-	if (option->kind != FLAG) {
+	if (option->kind != OPTS_FLAG) {
 		value = name[len] == '=' ? name + len + 1
 			: *i + 1 < argc	 ? argv[++*i]
 					 : "";
@@ -428,7 +362,7 @@ static int take_pair(void *user, const char *section, const char *name,
 		     const char *value)
 {
 	struct file *file = user;
-	const struct option *option = find_option(name, strlen(name));
+	const struct opts_option *option = find_option(name, strlen(name));
 	char copy[1024];
 
 	(void)section;
@@ -439,8 +373,8 @@ static int take_pair(void *user, const char *section, const char *name,
 	snprintf(file->in->where, sizeof(file->in->where), "%.150s:%u: %s",
 		 file->in->config->config.text, file->number, option->name);
 	snprintf(copy, sizeof(copy), "%s", value);
-	if (option->kind != LIST &&
-	    file->in->seen[option - options] == FROM_FILE) {
+	if (option->kind != OPTS_LIST &&
+	    file->in->seen[option - opts_table] == FROM_FILE) {
 		file->failed = true;
 		return complain(file->in, file->in->where,
 				"set for the second time", NULL);
@@ -491,33 +425,16 @@ bool opts_parse(int argc, char *const *argv, struct config *config,
 
 void opts_free(struct config *config)
 {
-	clear_list(&config->listen);
-	clear_list(&config->redis);
-	clear_item(&config->redis_password_file);
-	clear_item(&config->routes);
-	clear_item(&config->snapshot);
-	clear_item(&config->config);
-}
-
-void opts_print_help(void)
-{
 	size_t i;
 
-	printf("Usage: spoa-router [--OPTION [VALUE]]...\n"
-	       "Tells HAProxy over SPOE where each Host goes, by a hash in "
-	       "Redis.\n\n");
-	for (i = 0; i < ARRAY_LEN(options); i++) {
-		const struct option *option = &options[i];
-		char name[64];
+	for (i = 0; i < opts_count; i++) {
+		void *place = (char *)config + opts_table[i].offset;
 
-		snprintf(name, sizeof(name), "--%s %s", option->name,
-			 option->value ? option->value : "");
-		printf("  %-27s %s", name, option->help);
-		if (option->initial)
-			printf(" [%s]", option->initial);
-		printf("\n");
+		if (opts_table[i].kind == OPTS_LIST)
+			clear_list(place);
+		else if (opts_table[i].kind == OPTS_TEXT)
+			clear_item(place);
+		free(config->where[i]);
+		config->where[i] = NULL;
 	}
-	printf("\nTimes take the suffixes us, ms, s, m, h and d. Each option "
-	       "may stand in the file\nof --config as `name = value`; the "
-	       "command line wins.\n");
 }

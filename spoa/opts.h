@@ -13,7 +13,9 @@
 
 enum {
 	OPTS_LIST_MAX = 64,   /* uses of a repeatable option */
+	OPTS_COUNT_MAX = 64,  /* options there are */
 	OPTS_ERROR_MAX = 512, /* bytes of an error line */
+	OPTS_TEXT_MAX = 512,  /* bytes of a value that is shown */
 };
 
 /* A text and where it was given. */
@@ -48,6 +50,14 @@ struct config {
 	int64_t check;
 	int64_t version;
 	int64_t help;
+	char *where[OPTS_COUNT_MAX]; /* of each option; owned, or NULL */
+};
+
+/* A value in force, for people. */
+struct opts_value {
+	const char *name;
+	const char *text;  /* without passwords */
+	const char *where; /* "FILE:LINE: name", "--name" or "default" */
 };
 
 /* Reads defaults, then the file of --config, then the command line; a later
@@ -58,6 +68,18 @@ bool opts_parse(int argc, char *const *argv, struct config *config,
 		char error[OPTS_ERROR_MAX]) MUST_CHECK;
 
 void opts_free(struct config *config);
+
+/* Calls `show` for each value in force; a repeatable option has several. */
+void opts_show(const struct config *config,
+	       void (*show)(void *context, const struct opts_value *value),
+	       void *context);
+
+/* Calls `changed` for each option that `next` gives another value; `is_live`
+ * says whether it may be changed while the program runs. */
+void opts_compare(const struct config *config, const struct config *next,
+		  void (*changed)(void *context, const char *name,
+				  bool is_live),
+		  void *context);
 
 /* Writes the text of --help to stdout. */
 void opts_print_help(void);

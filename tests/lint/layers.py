@@ -21,7 +21,8 @@ ROOMS = {
     "cache": BASE | {"hash"},
     "sieve": BASE,
     "redis_url": BASE,
-    "opts": BASE,
+    "opts": BASE | {"opts_table"},
+    "opts_table": BASE | {"opts"},
     "json": BASE,
     "metrics": BASE,
     # L2: the joint

@@ -653,6 +653,87 @@ static void test_help(void **state)
 			fail_msg("no %s in\n%s", words[i], text);
 }
 
+static void show(void *context, const struct opts_value *value)
+{
+	FILE *out = context;
+
+	fprintf(out, "%s=%s (%s)\n", value->name, value->text, value->where);
+}
+
+/* What is in force and whence; a password is never shown. */
+static void test_show(void **state)
+{
+	static const char *const args[] = {
+		"--redis=redis://me:SECRET@h:1/2", "--negative-ttl=90s",
+		"--lookup-timeout=1500us", "--log-level=warn", NULL};
+	static const char *const expected[] = {
+		"listen=127.0.0.1:12310 (default)\n",
+		"redis=redis://me:***@h:1/2 (--redis)\n",
+		"ttl=0s (FILE:1: ttl)\n",
+		"negative-ttl=90s (--negative-ttl)\n",
+		"stale=1d (default)\n",
+		"lookup-timeout=2ms (--lookup-timeout)\n",
+		"reuse-port=off (default)\n",
+		"log-level=warn (--log-level)\n",
+		"max-waiting=7 (FILE:2: max-waiting)\n",
+		"snapshot= (default)\n"};
+	static const char file[] = "ttl = 0\nmax-waiting = 7\n";
+	char *text = NULL;
+	size_t size, i;
+	FILE *out = open_memstream(&text, &size);
+
+	(void)state;
+	assert_true(parse_file(file, sizeof(file) - 1, args));
+	opts_show(&run.config, show, out);
+	fclose(out);
+	for (i = 0; i < ARRAY_LEN(expected); i++) {
+		const char *at = strstr(expected[i], "FILE");
+		char line[200];
+
+		snprintf(line, sizeof(line), "%.*s%s%s",
+			 (int)(at ? at - expected[i] : 0), expected[i],
+			 at ? run.path : "", at ? at + 4 : expected[i]);
+		if (!strstr(text, line))
+			fail_msg("no %s in\n%s", line, text);
+	}
+	assert_null(strstr(text, "SECRET"));
+	assert_null(strstr(text, "config="));
+	free(text);
+	done();
+}
+
+static void note_change(void *context, const char *name, bool is_live)
+{
+	fprintf(context, "%s%s ", name, is_live ? "" : "!");
+}
+
+static void test_compare(void **state)
+{
+	static const char *const before[] = {
+		"--redis", "redis://a", "--redis", "redis://b",
+		"--ttl",   "7",		NULL};
+	static const char *const after[] = {
+		"--redis", "redis://a",	 "--ttl", "8", "--log-level",
+		"debug",   "--snapshot", "/x",	  NULL};
+	struct config old;
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	(void)state;
+	assert_true(parse(before));
+	old = run.config;
+	assert_true(parse(after));
+	opts_compare(&old, &old, note_change, out);
+	assert_int_equal(ftell(out), 0);
+	opts_compare(&old, &run.config, note_change, out);
+	fclose(out);
+	assert_string_equal(text, "redis! ttl snapshot! log-level ");
+	free(text);
+	opts_free(&old);
+	done();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -671,6 +752,8 @@ int main(void)
 		cmocka_unit_test(test_long_mistakes),
 		cmocka_unit_test(test_without_memory),
 		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_show),
+		cmocka_unit_test(test_compare),
 	};
 
 	return cmocka_run_group_tests_name("opts", tests, NULL, NULL);
