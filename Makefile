@@ -7,9 +7,16 @@ SAN     ?=
 variant := $(if $(SAN),$(SAN),release)
 out     := build/$(variant)
 
-PKGS     := libevent libevent_extra hiredis
+PKGS     := libevent_core libevent_extra hiredis
 # Headers are needed to build, not to lint the Makefile: ask when building.
 PKG_CONFIG ?= pkg-config
+
+# TLS to Redis, where libevent_openssl and OpenSSL are there to be built with;
+# TLS=0 leaves it out, TLS=1 insists.
+TLS_PKGS := libevent_openssl openssl
+TLS      ?= $(shell $(PKG_CONFIG) --exists $(TLS_PKGS) 2>/dev/null && echo 1)
+tls      := $(filter-out 0,$(TLS))
+PKGS     += $(if $(tls),$(TLS_PKGS))
 
 comma    := ,
 warnings := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
@@ -28,7 +35,8 @@ lto := $(if $(SAN),,$(if $(filter 1,$(gcc)),-flto=auto -ffat-lto-objects))
 no_lto := $(if $(lto),-fno-lto)
 
 base_cflags := -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -O2 -g \
-	$(warnings) $(if $(WERROR),-Werror) $(hardening) $(sanitize) $(lto)
+	$(warnings) $(if $(WERROR),-Werror) $(if $(tls),-DWITH_TLS) \
+	$(hardening) $(sanitize) $(lto)
 base_ldflags := -pie -Wl,-z,relro,-z,now $(sanitize)
 all_cflags = $(base_cflags) $(shell $(PKG_CONFIG) --cflags $(PKGS)) \
 	$(CPPFLAGS) $(CFLAGS)

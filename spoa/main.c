@@ -19,6 +19,7 @@
 #include "redis_store.h"
 #include "redis_urls.h"
 #include "snapshot.h"
+#include "tls.h"
 
 #ifndef VERSION
 #define VERSION "unknown"
@@ -31,6 +32,7 @@ struct app {
 	char error[OPTS_ERROR_MAX];
 	struct listener_address addresses[OPTS_LIST_MAX];
 	struct redis_url urls[OPTS_LIST_MAX];
+	struct tls *tls; /* NULL when no URL wants it */
 	struct hash_secret secret;
 	struct bad_routes bad_routes;
 	struct loop loop;
@@ -62,6 +64,28 @@ static bool read_addresses(struct app *app)
 				    &problem))
 			return complain(app, list->items[i].where, problem);
 	return true;
+}
+
+/* TLS when a URL wants it; the files are read when they are named. */
+static bool open_tls(struct app *app)
+{
+	const struct config *config = &app->config;
+	const struct tls_options options = {.ca = config->redis_ca.text,
+					    .cert = config->redis_cert.text,
+					    .key = config->redis_key.text};
+	bool wanted = options.ca || options.cert || options.key;
+	char why[TLS_WHY_MAX];
+	size_t i;
+
+	for (i = 0; i < config->redis.count; i++)
+		wanted |= app->urls[i].is_tls;
+	if (!wanted)
+		return true;
+	if (options.key && !options.cert)
+		return complain(app, config->redis_key.where,
+				"needs --redis-cert too");
+	app->tls = tls_new(&options, why);
+	return app->tls || complain(app, "TLS to redis", why);
 }
 
 static bool open_listeners(struct app *app)
@@ -199,6 +223,7 @@ static bool open_rooms(struct app *app)
 		.loop = &app->loop,
 		.urls = app->urls,
 		.url_count = config->redis.count,
+		.tls = app->tls,
 		.key = config->routes.text,
 		.value_max = ROUTE_TEXT_MAX,
 		.lookup_timeout_ms = config->lookup_timeout_ms,
@@ -237,6 +262,7 @@ static void close_rooms(struct app *app)
 	redis_store_free(app->store);
 	resolver_free(app->resolver);
 	cache_free(app->cache);
+	tls_free(app->tls);
 	for (i = 0; i < ARRAY_LEN(app->signals); i++)
 		if (app->signals[i])
 			event_free(app->signals[i]);
@@ -310,7 +336,7 @@ static bool run(struct app *app, int argc, char **argv)
 		  (enum log_format)config->log_format);
 	event_set_log_callback(log_library);
 	if (!read_addresses(app) ||
-	    !redis_urls_read(config, app->urls, app->error))
+	    !redis_urls_read(config, app->urls, app->error) || !open_tls(app))
 		return false;
 	if (config->check) {
 		printf("spoa-router: the configuration is valid\n");

@@ -33,7 +33,11 @@ struct opts_list {
 struct config {
 	struct opts_list listen;
 	struct opts_list redis;
-	struct opts_item redis_password_file; /* text may be NULL */
+	struct opts_item redis_password_file;	 /* text may be NULL */
+	struct opts_item sentinel_password_file; /* as are these: */
+	struct opts_item redis_ca;
+	struct opts_item redis_cert;
+	struct opts_item redis_key;
 	struct opts_item routes;
 	struct opts_item snapshot; /* the file; text may be NULL */
 	int64_t ttl_ms;

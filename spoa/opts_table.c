@@ -22,12 +22,25 @@ const struct opts_option opts_table[] = {
 	 .help = "let several instances listen on one port"},
 	{"redis", OPTS_LIST, PLACE(redis), "redis://127.0.0.1:6379",
 	 .value = "URL",
-	 .help = "redis://[user:password@]host[:port][/db] or "
-		 "unix:/path[?db=N] (repeatable: the first is preferred)"},
+	 .help = "redis://[user:password@]host[:port][/db], rediss:// with "
+		 "TLS, redis-sentinel://[user:password@]host[:port],.../NAME"
+		 "[?db=N] or unix:/path[?db=N] (repeatable: the first is "
+		 "preferred)"},
 	{"redis-password-file", OPTS_TEXT, PLACE(redis_password_file), NULL,
 	 .value = "FILE",
 	 .help = "password for URLs without one (or environment "
 		 "REDIS_PASSWORD)"},
+	{"sentinel-password-file", OPTS_TEXT, PLACE(sentinel_password_file),
+	 NULL, .value = "FILE",
+	 .help = "password for the sentinels themselves (or environment "
+		 "SENTINEL_PASSWORD)"},
+	{"redis-ca", OPTS_TEXT, PLACE(redis_ca), NULL, .value = "FILE",
+	 .help = "authorities that may vouch for a rediss:// server; without "
+		 "it the system's"},
+	{"redis-cert", OPTS_TEXT, PLACE(redis_cert), NULL, .value = "FILE",
+	 .help = "our certificate, for servers that want one"},
+	{"redis-key", OPTS_TEXT, PLACE(redis_key), NULL, .value = "FILE",
+	 .help = "its key, when that is in a file of its own"},
 	{"routes", OPTS_TEXT, PLACE(routes), "routes", .value = "KEY",
 	 .help = "name of the hash in Redis"},
 	{"ttl", OPTS_DURATION, PLACE(ttl_ms), "10", 0, 365 * DAY_MS, SECOND_MS,

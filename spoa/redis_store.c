@@ -157,6 +157,7 @@ static struct redis_place place_of(const struct redis_store *self,
 {
 	return (struct redis_place){.loop = self->options.loop,
 				    .dns = self->dns,
+				    .tls = self->options.tls,
 				    .url = &self->options.urls[number],
 				    .key = self->options.key,
 				    .value_max = self->options.value_max};

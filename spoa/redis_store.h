@@ -21,6 +21,7 @@ struct redis_store_options {
 	struct loop *loop;
 	const struct redis_url *urls; /* in order of preference */
 	size_t url_count;
+	struct tls *tls; /* for those that want it; or NULL */
 	const char *key;
 	size_t value_max; /* bytes */
 	int64_t lookup_timeout_ms;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * redis_url: takes a URL apart with libevent's parser, which knows RFC 3986.
+ * redis_url: takes a URL apart with libevent's parser, which knows RFC 3986; a
+ * list of sentinels is none, and is cut by hand.
  */
 #include "redis_url.h"
 
@@ -8,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PORT_DEFAULT = 6379, DB_MAX = 1000000 };
+enum { PORT_DEFAULT = 6379, SENTINEL_PORT = 26379, DB_MAX = 1000000 };
 
 /* Copies without a NUL in the middle; false when it does not fit. */
 static bool copy_text(char *to, size_t size, const char *from, size_t len)
@@ -78,6 +79,13 @@ static bool read_host(const char *host, struct redis_url *url)
 	return len > 0 && copy_text(url->host, sizeof(url->host), host, len);
 }
 
+static void name_server(struct redis_url *url)
+{
+	snprintf(url->name, sizeof(url->name),
+		 strchr(url->host, ':') ? "[%s]:%u/%u" : "%s:%u/%u", url->host,
+		 url->port, url->db);
+}
+
 static const char *read_tcp(const struct evhttp_uri *uri, struct redis_url *url)
 {
 	const char *path = evhttp_uri_get_path(uri);
@@ -95,9 +103,7 @@ static const char *read_tcp(const struct evhttp_uri *uri, struct redis_url *url)
 		return "has a bad database number";
 	if (evhttp_uri_get_query(uri) || evhttp_uri_get_fragment(uri))
 		return "has text after the database";
-	snprintf(url->name, sizeof(url->name),
-		 strchr(url->host, ':') ? "[%s]:%u/%u" : "%s:%u/%u", url->host,
-		 url->port, url->db);
+	name_server(url);
 	return NULL;
 }
 
@@ -117,34 +123,145 @@ static const char *read_unix(const char *text, struct redis_url *url)
 	return NULL;
 }
 
+bool redis_url_split(struct span text, struct span *host, uint16_t *port)
+{
+	const char *colon = memrchr(text.p, ':', text.len);
+	char digits[8];
+	char *end;
+	unsigned long n;
+
+	if (!colon || colon[1] < '0' || colon[1] > '9' ||
+	    !copy_text(digits, sizeof(digits), colon + 1,
+		       text.len - 1 - (size_t)(colon - text.p)))
+		return false;
+	n = strtoul(digits, &end, 10);
+	*host = (struct span){text.p, (size_t)(colon - text.p)};
+	if (host->len > 1 && *text.p == '[' && colon[-1] == ']')
+		*host = (struct span){text.p + 1, host->len - 2};
+	*port = (uint16_t)n;
+	return *end == '\0' && n > 0 && n <= UINT16_MAX;
+}
+
+/* One of the sentinels: HOST, HOST:PORT, [IP6] or [IP6]:PORT. */
+static bool read_sentinel(struct span text, struct redis_url *url)
+{
+	struct redis_address *to = &url->sentinels[url->sentinel_count];
+	const char *bracket = memrchr(text.p, ']', text.len);
+	const char *colon = memrchr(text.p, ':', text.len);
+	struct span host = text;
+
+	if (url->sentinel_count == REDIS_SENTINELS_MAX)
+		return false;
+	to->port = SENTINEL_PORT;
+	if (colon && colon > bracket) {
+		if (!redis_url_split(text, &host, &to->port))
+			return false;
+	} else if (bracket && text.p[0] == '[') {
+		host = (struct span){text.p + 1, text.len - 2};
+	}
+	url->sentinel_count++;
+	return host.len > 0 && !memchr(host.p, '[', host.len) &&
+	       !memchr(host.p, ' ', host.len) &&
+	       (colon == NULL || bracket || !memchr(host.p, ':', host.len)) &&
+	       copy_text(to->host, sizeof(to->host), host.p, host.len);
+}
+
+static bool read_sentinels(struct span list, struct redis_url *url)
+{
+	while (list.len > 0) {
+		const char *comma = memchr(list.p, ',', list.len);
+		size_t len = comma ? (size_t)(comma - list.p) : list.len;
+
+		if (!read_sentinel((struct span){list.p, len}, url))
+			return false;
+		list.p += len + (comma != NULL);
+		list.len -= len + (comma != NULL);
+		if (comma && list.len == 0)
+			return false;
+	}
+	return url->sentinel_count > 0;
+}
+
+/* What stands behind `redis-sentinel://`. */
+static const char *read_sentinel_url(const char *text, struct redis_url *url)
+{
+	const char *slash = strchr(text, '/');
+	const char *query = slash ? strchr(slash, '?') : NULL;
+	const char *at;
+	char userinfo[1024];
+
+	if (!slash)
+		return "needs a name: redis-sentinel://host:port,.../NAME";
+	at = memrchr(text, '@', (size_t)(slash - text));
+	if (at && (!copy_text(userinfo, sizeof(userinfo), text,
+			      (size_t)(at - text)) ||
+		   strchr(userinfo, '@') || !read_userinfo(userinfo, url)))
+		return "has a bad user or password (percent-encode them)";
+	text = at ? at + 1 : text;
+	if (!read_sentinels((struct span){text, (size_t)(slash - text)}, url))
+		return "has a bad list of sentinels: host:port,host:port";
+	slash++;
+	if (query && (strncmp(query, "?db=", 4) != 0 || query[4] == '\0' ||
+		      !read_db(query + 4, &url->db)))
+		return "has a bad query: ?db=N";
+	if (!decode(slash, query ? (size_t)(query - slash) : strlen(slash),
+		    url->master, sizeof(url->master)) ||
+	    url->master[0] == '\0' || strpbrk(url->master, "/# \r\n"))
+		return "needs a name: redis-sentinel://host:port,.../NAME";
+	snprintf(url->name, sizeof(url->name), "%s/%u", url->master, url->db);
+	return NULL;
+}
+
+bool redis_url_lead(const struct redis_url *url, struct span host,
+		    uint16_t port, struct redis_url *to)
+{
+	if (to != url)
+		*to = *url;
+	to->port = port;
+	if (host.len == 0 ||
+	    !copy_text(to->host, sizeof(to->host), host.p, host.len))
+		return false;
+	name_server(to);
+	if (to->master[0] != '\0')
+		snprintf(to->name, sizeof(to->name),
+			 strchr(to->host, ':') ? "%s at [%s]:%u/%u"
+					       : "%s at %s:%u/%u",
+			 to->master, to->host, to->port, to->db);
+	return true;
+}
+
+static const char *read_plain(const char *text, struct redis_url *url)
+{
+	struct evhttp_uri *uri = evhttp_uri_parse(text);
+	const char *scheme = uri ? evhttp_uri_get_scheme(uri) : NULL;
+	const char *problem;
+
+	url->is_tls = scheme && !strcmp(scheme, "rediss");
+	if (!uri)
+		problem = "is not a URL (percent-encode user and password)";
+	else if (!scheme || (strcmp(scheme, "redis") != 0 && !url->is_tls))
+		problem = "must start with redis://, rediss://, "
+			  "redis-sentinel:// or unix:/";
+	else
+		problem = read_tcp(uri, url);
+	if (uri)
+		evhttp_uri_free(uri);
+	return problem;
+}
+
 bool redis_url_parse(const char *text, struct redis_url *url,
 		     const char **problem)
 {
-	struct evhttp_uri *uri;
-	const char *scheme;
-
 	memset(url, 0, sizeof(*url));
 	if (!strncmp(text, "unix:", 5)) {
 		*problem = read_unix(text + 5, url);
-		return !*problem;
+	} else if (!strncmp(text, "redis-sentinel://", 17)) {
+		*problem = read_sentinel_url(text + 17, url);
+	} else if (!strncmp(text, "rediss-sentinel://", 18)) {
+		url->is_tls = true;
+		*problem = read_sentinel_url(text + 18, url);
+	} else {
+		*problem = read_plain(text, url);
 	}
-	if (!strncmp(text, "rediss://", 9)) {
-		*problem = "TLS to Redis is not built in";
-		return false;
-	}
-	if (!strncmp(text, "redis-sentinel://", 17)) {
-		*problem = "Sentinel is not built in";
-		return false;
-	}
-	uri = evhttp_uri_parse(text);
-	scheme = uri ? evhttp_uri_get_scheme(uri) : NULL;
-	if (!uri)
-		*problem = "is not a URL (percent-encode user and password)";
-	else if (!scheme || strcmp(scheme, "redis") != 0)
-		*problem = "must start with redis:// or unix:/";
-	else
-		*problem = read_tcp(uri, url);
-	if (uri)
-		evhttp_uri_free(uri);
 	return !*problem;
 }

@@ -15,27 +15,32 @@ static bool complain(char error[OPTS_ERROR_MAX], const char *where,
 	return false;
 }
 
-/* The first line of the file, or the environment. */
-static bool read_password(const struct config *config, char *password,
-			  size_t size, char error[OPTS_ERROR_MAX])
+/* The first line of the file, or the environment; at most `size` - 1 bytes. */
+static bool read_password(const struct opts_item *file, const char *variable,
+			  char *password, size_t size,
+			  char error[OPTS_ERROR_MAX])
 {
-	const struct opts_item *file = &config->redis_password_file;
-	const char *variable = getenv("REDIS_PASSWORD");
+	const char *value = getenv(variable);
+	char line[2048] = "";
 	FILE *stream;
-	bool got;
 
-	if (!file->text) {
-		snprintf(password, size, "%s", variable ? variable : "");
-		return true;
+	if (file->text) {
+		stream = fopen(file->text, "re");
+		if (!stream)
+			return complain(error, file->where, strerror(errno));
+		if (!fgets(line, sizeof(line), stream))
+			line[0] = '\0';
+		fclose(stream);
+		line[strcspn(line, "\r\n")] = '\0';
+		if (line[0] == '\0')
+			return complain(error, file->where,
+					"holds no password");
+		value = line;
 	}
-	stream = fopen(file->text, "re");
-	if (!stream)
-		return complain(error, file->where, strerror(errno));
-	got = fgets(password, (int)size, stream) != NULL;
-	fclose(stream);
-	password[strcspn(password, "\r\n")] = '\0';
-	if (!got || password[0] == '\0')
-		return complain(error, file->where, "holds no password");
+	if (value && strlen(value) >= size)
+		return complain(error, file->text ? file->where : variable,
+				"a password has at most 511 bytes");
+	snprintf(password, size, "%s", value ? value : "");
 	return true;
 }
 
@@ -45,18 +50,26 @@ bool redis_urls_read(const struct config *config,
 {
 	const struct opts_list *list = &config->redis;
 	char password[sizeof(urls[0].password)] = "";
+	char sentinel[sizeof(urls[0].sentinel_password)] = "";
 	const char *problem;
 	size_t i;
 
-	if (!read_password(config, password, sizeof(password), error))
+	if (!read_password(&config->redis_password_file, "REDIS_PASSWORD",
+			   password, sizeof(password), error) ||
+	    !read_password(&config->sentinel_password_file, "SENTINEL_PASSWORD",
+			   sentinel, sizeof(sentinel), error))
 		return false;
 	for (i = 0; i < list->count; i++) {
 		struct redis_url *url = &urls[i];
 
 		if (!redis_url_parse(list->items[i].text, url, &problem))
 			return complain(error, list->items[i].where, problem);
+		if (url->master[0] != '\0')
+			return complain(error, list->items[i].where,
+					"Sentinel is not built in");
 		if (url->password[0] == '\0')
 			memcpy(url->password, password, sizeof(password));
+		memcpy(url->sentinel_password, sentinel, sizeof(sentinel));
 	}
 	return true;
 }

@@ -5,7 +5,6 @@
  */
 #include "redis_wire.h"
 
-#include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/dns.h>
 #include <event2/util.h>
@@ -53,6 +52,7 @@ struct redis_wire {
 	int64_t heard_ms; /* when the server last said something */
 	uint64_t reads;	  /* how often it did */
 	char why[WHY_MAX];
+	char tls_why[TLS_WHY_MAX]; /* why TLS failed, or empty */
 };
 
 static void connect_next(struct redis_wire *wire);
@@ -267,10 +267,20 @@ static void on_read(struct bufferevent *transport, void *context)
 	}
 }
 
+/* What went wrong last: with TLS, or with the socket. */
+static const char *explain(struct redis_wire *wire, int error)
+{
+	if (wire->transport && wire->options.place.url->is_tls &&
+	    tls_explain(wire->transport, wire->tls_why))
+		return wire->tls_why;
+	return wire->tls_why[0] != '\0' ? wire->tls_why
+					: evutil_socket_error_to_string(error);
+}
+
 static void on_event(struct bufferevent *transport, short what, void *context)
 {
 	struct redis_wire *wire = context;
-	int error = EVUTIL_SOCKET_ERROR();
+	const char *error = explain(wire, EVUTIL_SOCKET_ERROR());
 
 	/* To disable a transport does not keep it from being connected. */
 	if (wire->state == WIRE_LOST)
@@ -282,14 +292,25 @@ static void on_event(struct bufferevent *transport, short what, void *context)
 			   TCP_NODELAY, &on, sizeof(on));
 		greet(wire);
 	} else if (wire->state == WIRE_OPENING) {
-		snprintf(wire->why, sizeof(wire->why), "%s",
-			 evutil_socket_error_to_string(error));
+		snprintf(wire->why, sizeof(wire->why), "%s", error);
 		connect_next(wire);
 	} else if (what & BEV_EVENT_EOF) {
 		lose_plain(wire, "closed by the server");
 	} else {
-		lose_plain(wire, evutil_socket_error_to_string(error));
+		lose_plain(wire, error);
 	}
+}
+
+/* TCP or a Unix socket, with TLS on it where the URL wants that. */
+static struct bufferevent *open_transport(struct redis_wire *wire)
+{
+	const struct redis_place *place = &wire->options.place;
+
+	if (place->url->is_tls)
+		return tls_open(place->tls, place->loop->base, place->url->host,
+				wire->tls_why);
+	return bufferevent_socket_new(place->loop->base, -1,
+				      BEV_OPT_CLOSE_ON_FREE);
 }
 
 /* Opens a socket towards one address. */
@@ -298,8 +319,8 @@ static bool connect_to(struct redis_wire *wire, const struct sockaddr *address,
 {
 	if (wire->transport)
 		bufferevent_free(wire->transport);
-	wire->transport = bufferevent_socket_new(wire->options.place.loop->base,
-						 -1, BEV_OPT_CLOSE_ON_FREE);
+	wire->tls_why[0] = '\0';
+	wire->transport = open_transport(wire);
 	if (!wire->transport)
 		return false;
 	bufferevent_setcb(wire->transport, on_read, NULL, on_event, wire);
@@ -319,7 +340,7 @@ static void connect_next(struct redis_wire *wire)
 		if (connect_to(wire, address->ai_addr, address->ai_addrlen))
 			return;
 		snprintf(wire->why, sizeof(wire->why), "%s",
-			 evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
+			 explain(wire, EVUTIL_SOCKET_ERROR()));
 	}
 	redis_wire_lose(wire, "cannot connect", span_of(strdupa(wire->why)));
 }

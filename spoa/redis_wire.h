@@ -14,6 +14,7 @@
 
 #include "loop.h"
 #include "redis_url.h"
+#include "tls.h"
 
 struct evdns_base;
 struct redis_wire;
@@ -23,6 +24,7 @@ struct redis_wire;
 struct redis_place {
 	struct loop *loop;
 	struct evdns_base *dns; /* for names; NULL when all are addresses */
+	struct tls *tls;	/* for a URL that wants it; else NULL */
 	const struct redis_url *url;
 	const char *key;  /* of the hash */
 	size_t value_max; /* bytes of a bulk string; see the sieve */

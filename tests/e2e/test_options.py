@@ -58,8 +58,14 @@ WRONG = {
                 "redis://:%00@h", "redis://[::1", "redis://[::g]:6379",
                 "REDIS", "unix:", "unix:/x?db=x", "unix:/x?db=",
                 "unix:/x?db=-1", "unix:/x?colour=1", "unix:" + LONG,
-                "rediss://127.0.0.1", "redis-sentinel://h:1,i:2/name"],
+                "rediss://", "redis-sentinel://h:1,i:2",
+                "redis-sentinel://h:1,/name", "redis-sentinel:///name",
+                "rediss-sentinel://h:x/name", "redis-sentinel://h/n?db=x"],
     "--redis-password-file": ["/no/such/file", "/", ""],
+    "--sentinel-password-file": ["/no/such/file", "/", ""],
+    "--redis-ca": ["/no/such/file", "/dev/null", ""],
+    "--redis-cert": ["/no/such/file", "/dev/null", ""],
+    "--redis-key": ["/no/such/file", ""],
     "--routes": [""],
     "--ttl": DURATION,
     "--negative-ttl": DURATION,
@@ -114,15 +120,15 @@ def test_bad_option(run, options, named):
     ("--redis", "redis://:p@h"), ("--redis", "redis://u@h"),
     ("--redis", "redis://[::1]:6379/2"), ("--redis", "redis://h/"),
     ("--redis", "unix:/tmp/x"), ("--redis", "unix:/tmp/x?db=3"),
-    ("--redis", "redis://:%40%3a%2F@h")])
+    ("--redis", "redis://:%40%3a%2F@h"), ("--redis", "rediss://h")])
 def test_good_value(run, option, value):
     code, _, err = run("--check", option, value)
     assert (code, err) == (0, "") or code == 0 and "rror" not in err
 
 
 @pytest.mark.parametrize("url", [
-    "redis://me:s3cret@h:x", "redis://me:s3cret@h/x", "rediss://me:s3cret@h",
-    "redis-sentinel://me:s3cret@h:1/n", "http://me:s3cret@h",
+    "redis://me:s3cret@h:x", "redis://me:s3cret@h/x", "rediss://me:s3cret@h:x",
+    "redis-sentinel://me:s3cret@h:x/n", "http://me:s3cret@h",
     "redis://me:s3cret%zz@h", "redis://me:s3cret@[::1", "me:s3cret@h:6379",
     "redis://me:s3cret@h:1", "redis://me:s3/cret@h", "redis://:s3cret@h/99x"])
 def test_passwords_are_not_printed(run, tmp_path, url):
@@ -134,10 +140,17 @@ def test_passwords_are_not_printed(run, tmp_path, url):
             assert code == 0
 
 
-def test_refused_for_now(run):
-    for url in "rediss://127.0.0.1", "redis-sentinel://h:1/name":
-        code, _, err = run("--redis", url)
-        assert code == 1 and "--redis" in one_line(err)
+@pytest.mark.parametrize("option, variable", [
+    ("--redis-password-file", "REDIS_PASSWORD"),
+    ("--sentinel-password-file", "SENTINEL_PASSWORD")])
+@pytest.mark.parametrize("size, code", [(511, 0), (512, 1), (5000, 1)])
+def test_long_password(run, tmp_path, option, variable, size, code):
+    """Never cut: whole, or refused."""
+    (tmp_path / "p").write_text("s" * size + "\n")
+    for found in (run("--check", option, "p"),
+                  run("--check", env={variable: "s" * size})):
+        assert found[0] == code and "sss" not in found[2]
+        assert code == 0 or "511 bytes" in one_line(found[2])
 
 
 def test_check_opens_no_socket(run):

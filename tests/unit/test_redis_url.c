@@ -150,8 +150,36 @@ static const char *const refused[] = {
 	"redis://u:SECRET@[::1",
 	"redis://u:SECRET@[]",
 	"redis://u:SECRET@h h",
-	"rediss://u:SECRET@h",
-	"redis-sentinel://SECRET:1/m",
+	"rediss://u:SECRET@",
+	"rediss:SECRET",
+	"redisss://SECRET",
+	"redis-sentinel:SECRET",
+	"redis-sentinel://SECRET:1",
+	"redis-sentinel://SECRET:1/",
+	"redis-sentinel:///SECRET",
+	"redis-sentinel://u:SECRET@/m",
+	"redis-sentinel://u:SECRET@h:0/m",
+	"redis-sentinel://u:SECRET@h:65536/m",
+	"redis-sentinel://u:SECRET@h:/m",
+	"redis-sentinel://u:SECRET@h:1x/m",
+	"redis-sentinel://u:SECRET@h:-1/m",
+	"redis-sentinel://u:SECRET@h:1,/m",
+	"redis-sentinel://u:SECRET@,h:1/m",
+	"redis-sentinel://u:SECRET@h:1,,i:1/m",
+	"redis-sentinel://u:SECRET@:1/m",
+	"redis-sentinel://u:SECRET@::1/m",
+	"redis-sentinel://u:SECRET@[::1/m",
+	"redis-sentinel://u:SECRET@[]/m",
+	"redis-sentinel://u:SECRET@h h/m",
+	"redis-sentinel://u@SECRET@h/m",
+	"redis-sentinel://u:SECRET%00@h/m",
+	"redis-sentinel://h:1/SECRET/2",
+	"redis-sentinel://h:1/SECRET name",
+	"redis-sentinel://h:1/SECRET?",
+	"redis-sentinel://h:1/SECRET?db=",
+	"redis-sentinel://h:1/SECRET?db=x",
+	"redis-sentinel://h:1/SECRET?name=1",
+	"redis-sentinel://a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q/SECRET",
 	"unix:",
 	"unix:SECRET",
 	"unix:run/SECRET",
@@ -183,17 +211,134 @@ static void test_refused(void **state)
 	}
 }
 
-/* What is not built in is named as such. */
-static void test_not_built_in(void **state)
+static void test_tls(void **state)
 {
 	struct redis_url url;
 	const char *problem;
 
 	(void)state;
-	assert_false(parse("rediss://h", &url, &problem));
-	assert_non_null(strstr(problem, "TLS"));
-	assert_false(parse("redis-sentinel://h:1/m", &url, &problem));
-	assert_non_null(strstr(problem, "Sentinel"));
+	assert_true(parse("rediss://u:p@h:7000/3", &url, &problem));
+	assert_true(url.is_tls);
+	assert_string_equal(url.name, "h:7000/3");
+	assert_true(parse("redis://u:p@h:7000/3", &url, &problem));
+	assert_false(url.is_tls);
+	assert_true(parse("rediss-sentinel://h/m", &url, &problem));
+	assert_true(url.is_tls);
+	assert_string_equal(url.master, "m");
+}
+
+static const struct {
+	const char *text;
+	const char *sentinels; /* as host|port, with blanks between */
+	const char *master;
+	unsigned int db;
+	const char *user;
+	const char *password;
+} sentinels[] = {
+	{"redis-sentinel://h/m", "h|26379", "m", 0, "", ""},
+	{"redis-sentinel://h:1/m", "h|1", "m", 0, "", ""},
+	{"redis-sentinel://h:1,i,j:3/my-master_1.2", "h|1 i|26379 j|3",
+	 "my-master_1.2", 0, "", ""},
+	{"redis-sentinel://[::1]:1,[2001:db8::1]/m", "::1|1 2001:db8::1|26379",
+	 "m", 0, "", ""},
+	{"redis-sentinel://u:p%40%2c@10.0.0.1:1,10.0.0.2:2/m?db=5",
+	 "10.0.0.1|1 10.0.0.2|2", "m", 5, "u", "p@,"},
+	{"redis-sentinel://:p@h/a%20b", NULL, "", 0, "", ""},
+	{"redis-sentinel://a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p/m",
+	 "a|26379 b|26379 c|26379 d|26379 e|26379 f|26379 g|26379 h|26379 "
+	 "i|26379 j|26379 k|26379 l|26379 m|26379 n|26379 o|26379 p|26379",
+	 "m", 0, "", ""},
+};
+
+static void test_sentinels(void **state)
+{
+	size_t i, j;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(sentinels); i++) {
+		struct redis_url url;
+		const char *problem;
+		char list[1024] = "";
+		size_t at = 0;
+
+		if (parse(sentinels[i].text, &url, &problem) !=
+		    (sentinels[i].sentinels != NULL))
+			fail_msg("%s: %s", sentinels[i].text, problem);
+		if (problem)
+			continue;
+		for (j = 0; j < url.sentinel_count; j++)
+			at += (size_t)snprintf(list + at, sizeof(list) - at,
+					       "%s%s|%u", j ? " " : "",
+					       url.sentinels[j].host,
+					       url.sentinels[j].port);
+		assert_string_equal(list, sentinels[i].sentinels);
+		assert_string_equal(url.master, sentinels[i].master);
+		assert_int_equal(url.db, sentinels[i].db);
+		assert_string_equal(url.user, sentinels[i].user);
+		assert_string_equal(url.password, sentinels[i].password);
+		assert_string_equal(url.host, "");
+	}
+}
+
+static void test_lead(void **state)
+{
+	struct redis_url url, to;
+	const char *problem;
+	char text[300];
+
+	(void)state;
+	assert_true(parse("rediss://u:p@h:1/2", &url, &problem));
+	assert_true(redis_url_lead(&url, span_of("10.0.0.9"), 7, &to));
+	assert_string_equal(to.name, "10.0.0.9:7/2");
+	assert_string_equal(to.password, "p");
+	assert_true(to.is_tls);
+	assert_true(redis_url_lead(&to, span_of("::1"), 8, &to));
+	assert_string_equal(to.name, "[::1]:8/2");
+	assert_true(parse("redis-sentinel://h/m", &url, &problem));
+	assert_true(redis_url_lead(&url, span_of("::1"), 8, &to));
+	assert_string_equal(to.name, "m at [::1]:8/0");
+	memset(text, 'h', sizeof(text));
+	assert_false(redis_url_lead(&url, (struct span){text, 256}, 1, &to));
+	assert_false(redis_url_lead(&url, (struct span){text, 0}, 1, &to));
+}
+
+static void test_split(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *host; /* NULL: refused */
+		unsigned int port;
+	} cases[] = {
+		{"10.0.0.1:6379", "10.0.0.1", 6379},
+		{"::1:6379", "::1", 6379},
+		{"[::1]:6379", "::1", 6379},
+		{":6379", "", 6379},
+		{"h:0", NULL, 0},
+		{"h:65536", NULL, 0},
+		{"h:", NULL, 0},
+		{"h:1x", NULL, 0},
+		{"h:12345678", NULL, 0},
+		{"h", NULL, 0},
+		{"", NULL, 0},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		size_t len = strlen(cases[i].text);
+		struct span host;
+		uint16_t port;
+
+		if (redis_url_split(
+			    (struct span){kit_guarded(cases[i].text, len + 1),
+					  len},
+			    &host, &port) != (cases[i].host != NULL))
+			fail_msg("%s", cases[i].text);
+		if (!cases[i].host)
+			continue;
+		assert_true(span_is(host, cases[i].host));
+		assert_int_equal(port, cases[i].port);
+	}
 }
 
 /* Parts of all lengths either fit whole or are refused, never cut. */
@@ -232,6 +377,7 @@ static void test_lengths(void **state)
 	assert_fits_or_not("redis://:", "%70", "@h", 511);
 	assert_fits_or_not("redis://", "u", ":@h", 127);
 	assert_fits_or_not("redis://u@", "h", ":1/2", 255);
+	assert_fits_or_not("rediss://:", "p", "@h", 511);
 }
 
 int main(void)
@@ -240,7 +386,10 @@ int main(void)
 		cmocka_unit_test(test_tcp),
 		cmocka_unit_test(test_unix),
 		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_not_built_in),
+		cmocka_unit_test(test_tls),
+		cmocka_unit_test(test_sentinels),
+		cmocka_unit_test(test_lead),
+		cmocka_unit_test(test_split),
 		cmocka_unit_test(test_lengths),
 	};
 
