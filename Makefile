@@ -40,7 +40,7 @@ base_cflags := -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -O2 -g \
 base_ldflags := -pie -Wl,-z,relro,-z,now $(sanitize)
 all_cflags = $(base_cflags) $(shell $(PKG_CONFIG) --cflags $(PKGS)) \
 	$(CPPFLAGS) $(CFLAGS)
-libs = $(shell $(PKG_CONFIG) --libs $(PKGS)) -linih -pthread
+libs = $(shell $(PKG_CONFIG) --libs $(PKGS)) -linih -lm -pthread
 
 rooms := $(basename $(notdir $(wildcard spoa/*.c)))
 objects := $(rooms:%=$(out)/spoa/%.o)
@@ -62,14 +62,16 @@ $(out)/%.o: %.c Makefile
 
 # A unit test links its own room and the rooms named here, nothing else: the
 # linker proves the layers.
-unit_rooms := spop session hash host route guard cache sweep resolver \
+unit_rooms := spop session hash host route balance guard cache sweep resolver \
 	sieve redis_url opts log listener bad_routes json metrics
 links_session := spop
 links_cache := hash
 links_opts := opts_table
 links_bad_routes := hash log route
 links_sweep := cache hash
-links_resolver := cache guard hash host route session spop sweep
+links_routes := balance cache guard hash route session spop
+links_balance := route
+links_resolver := host sweep routes $(links_routes)
 unit_tests := $(unit_rooms:%=$(out)/tests/unit/test_%)
 wraps := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
 unit_libs = $(wraps) $(shell $(PKG_CONFIG) --libs cmocka) $(libs)

@@ -10,7 +10,7 @@
 #define SPOA_BAD_ROUTES_H
 
 #include "hash.h"
-#include "resolver.h"
+#include "routes.h"
 
 enum { BAD_ROUTES_SLOTS = 1024 };
 

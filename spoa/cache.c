@@ -27,8 +27,8 @@ struct entry {
 	uint8_t hits; /* since the last sweep; stays at HITS_MAX */
 	uint8_t cut;  /* of its life, in parts of CUT_PARTS */
 	bool is_absent : 1;
-	bool is_used : 1; /* since the hand last passed */
-	char bytes[];	  /* the value, then the field */
+	bool is_used : 1;	  /* since the hand last passed */
+	_Alignas(4) char bytes[]; /* the value, then the field */
 };
 
 /* The entries of one kind, from the oldest to the newest. */
@@ -422,6 +422,14 @@ static struct entry *add_entry(struct cache *cache, struct span field,
 	return entry;
 }
 
+static void date_entry(struct cache *cache, struct entry *entry,
+		       int64_t asked_ms, uint32_t epoch)
+{
+	entry->asked_ms = asked_ms;
+	entry->epoch = epoch;
+	entry->cut = draw_cut(cache);
+}
+
 void cache_put(struct cache *cache, struct span field, const void *value,
 	       size_t len, int64_t asked_ms, uint32_t epoch)
 {
@@ -440,14 +448,28 @@ void cache_put(struct cache *cache, struct span field, const void *value,
 	if (!entry && field.len <= CACHE_FIELD_MAX && len <= UINT16_MAX)
 		entry = add_entry(cache, field, len, !value);
 	if (entry) {
-		entry->asked_ms = asked_ms;
-		entry->epoch = epoch;
-		entry->cut = draw_cut(cache);
+		date_entry(cache, entry, asked_ms, epoch);
 		if (len > 0)
 			memcpy(entry->bytes, value, len);
 	}
 	cache->counters.values = cache->values.count;
 	cache->counters.absents = cache->absents.count;
+}
+
+void *cache_find(struct cache *cache, struct span field)
+{
+	struct entry *entry = *find_slot(cache, field);
+
+	return entry && !entry->is_absent ? entry->bytes : NULL;
+}
+
+void cache_renew(struct cache *cache, struct span field, int64_t asked_ms,
+		 uint32_t epoch)
+{
+	struct entry *entry = *find_slot(cache, field);
+
+	if (entry)
+		date_entry(cache, entry, asked_ms, epoch);
 }
 
 void cache_restore(struct cache *cache, struct span field, const void *value,

@@ -41,10 +41,10 @@ enum cache_state {
 };
 
 struct cache_hit {
-	const void *value; /* NULL when the field is absent; two-byte aligned;
-			      valid until the next put or drop */
-	size_t len;	   /* bytes of the value */
-	bool is_due;	   /* fresh, but in the last fifth of its life */
+	void *value; /* NULL when the field is absent; four-byte aligned;
+			valid until the next put; bytes in it may change */
+	size_t len;  /* bytes of the value */
+	bool is_due; /* fresh, but in the last fifth of its life */
 };
 
 /* Counts since the start, but for the two numbers of entries. */
@@ -75,6 +75,15 @@ enum cache_state cache_get(struct cache *cache, struct span field,
  * becomes unknown. */
 void cache_put(struct cache *cache, struct span field, const void *value,
 	       size_t len, int64_t asked_ms, uint32_t epoch);
+
+/* The value that is kept for `field`, however old, or NULL; it does not count
+ * as used. Valid until the next put. */
+void *cache_find(struct cache *cache, struct span field);
+
+/* The value or absence that is kept for `field` was found unchanged: what
+ * cache_put does with the same bytes, which this leaves alone. */
+void cache_renew(struct cache *cache, struct span field, int64_t asked_ms,
+		 uint32_t epoch);
 
 /* The same for what was known `age_ms` before `now_ms`, from another life of
  * ours: it is stale from the beginning. */

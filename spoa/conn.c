@@ -233,7 +233,7 @@ static void ask(struct conn *conn, const struct question *q)
 
 	conns->counters.questions++;
 	if (pending &&
-	    resolver_ask(conns->resolver, q->host, now(conns), &pending->waiter,
+	    resolver_ask(conns->resolver, q, now(conns), &pending->waiter,
 			 &answer) == RESOLVER_PENDING) {
 		conns->spare = NULL;
 		pending->conn = conn;

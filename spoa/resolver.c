@@ -8,7 +8,6 @@
 
 #include <stdlib.h>
 
-#include "guard.h"
 #include "host.h"
 #include "sweep.h"
 
@@ -27,6 +26,14 @@ struct flight {
 	struct host host;
 	struct host_candidates candidates;
 	char texts[]; /* of the fields */
+};
+
+/* What is known of a host, for all who ask. */
+struct finding {
+	enum answer_status status; /* ANSWER_OK: there is a route */
+	enum answer_source source;
+	struct route *route;
+	struct span field; /* that holds it */
 };
 
 /* What the cache says of a host's candidates. */
@@ -55,7 +62,7 @@ struct resolver {
 	struct sweep *sweep;
 	struct host host; /* what the last answer borrows */
 	struct host_field field;
-	union route_room room;
+	struct routes routes;
 };
 
 static void hear(void *context, enum store_news news, struct span field,
@@ -73,6 +80,10 @@ struct resolver *resolver_new(const struct resolver_options *options,
 					    .store = store,
 					    .keep = keep_swept,
 					    .context = resolver};
+	const struct routes_options routes = {.cache = cache,
+					      .watch = options->watch,
+					      .bad_route = options->bad_route,
+					      .context = options->context};
 	size_t buckets = 64;
 
 	if (!resolver)
@@ -87,6 +98,7 @@ struct resolver *resolver_new(const struct resolver_options *options,
 		free(resolver);
 		return NULL;
 	}
+	routes_init(&resolver->routes, &routes);
 	resolver->mask = buckets - 1;
 	resolver->options = *options;
 	resolver->secret = *secret;
@@ -171,61 +183,57 @@ static void walk_cache(struct resolver *resolver, const struct host *host,
 			return;
 }
 
-static void fill_plain(struct answer *answer, enum answer_status status,
-		       enum answer_source source)
+/* The answer to one of those who ask; each may get another target. */
+static void fill_answer(struct resolver *resolver, const struct finding *found,
+			uint64_t client, struct answer *answer)
 {
-	*answer = (struct answer){.status = status, .source = source};
+	if (found->status == ANSWER_OK)
+		routes_fill(&resolver->routes, found->route, found->field,
+			    found->source, client, answer);
+	else
+		*answer = (struct answer){.status = found->status,
+					  .source = found->source};
 }
 
-static void fill_route(struct answer *answer, const struct route *route,
-		       struct span field, enum answer_source source)
+static struct finding find_nothing(enum answer_status status,
+				   enum answer_source source)
 {
-	const struct target *target = route_first(route);
-
-	fill_plain(answer, ANSWER_OK, source);
-	answer->route = field;
-	if (route->error != ROUTE_GOOD) {
-		answer->status = ANSWER_BAD_ROUTE;
-		return;
-	}
-	if (!target) {
-		answer->status = ANSWER_DOWN;
-		return;
-	}
-	answer->address = target->address;
-	answer->address_len = target->is_ipv6 ? 16 : 4;
-	answer->port = target->port;
-	answer->backend = route_backend(route);
+	return (struct finding){.status = status, .source = source};
 }
 
-static void fill_winner(struct resolver *resolver, const struct host *host,
-			const struct walk *walk, enum answer_source source,
-			struct answer *answer)
+static struct finding find_route(struct route *route, struct span field,
+				 enum answer_source source)
 {
-	struct span field = host_candidate(host, &walk->candidates,
-					   walk->winner, &resolver->field);
-
-	fill_route(answer, walk->hit.value, field, source);
+	return (struct finding){ANSWER_OK, source, route, field};
 }
 
-/* The answer when the store cannot be asked. An absence that is past its life
- * may stand before a route, for such a host was routed there, but it never
+static struct finding find_winner(struct resolver *resolver,
+				  const struct host *host,
+				  const struct walk *walk,
+				  enum answer_source source)
+{
+	return find_route(walk->hit.value,
+			  host_candidate(host, &walk->candidates, walk->winner,
+					 &resolver->field),
+			  source);
+}
+
+/* What to answer when the store cannot be asked. An absence that is past its
+ * life may stand before a route, for such a host was routed there, but it never
  * makes a `not_found`. */
-static void fill_without_store(struct resolver *resolver,
-			       const struct host *host, struct answer *answer)
+static struct finding find_without_store(struct resolver *resolver,
+					 const struct host *host)
 {
 	struct walk walk;
 
 	walk_cache(resolver, host, &walk);
 	if (walk.is_present)
-		fill_winner(resolver, host, &walk,
-			    walk.unknown ? ANSWER_FROM_STALE
-					 : ANSWER_FROM_CACHE,
-			    answer);
-	else if (!walk.unknown)
-		fill_plain(answer, ANSWER_NOT_FOUND, ANSWER_FROM_CACHE);
-	else
-		fill_plain(answer, ANSWER_UNAVAILABLE, ANSWER_FROM_NONE);
+		return find_winner(resolver, host, &walk,
+				   walk.unknown ? ANSWER_FROM_STALE
+						: ANSWER_FROM_CACHE);
+	if (!walk.unknown)
+		return find_nothing(ANSWER_NOT_FOUND, ANSWER_FROM_CACHE);
+	return find_nothing(ANSWER_UNAVAILABLE, ANSWER_FROM_NONE);
 }
 
 static struct flight **find_flight(struct resolver *resolver,
@@ -356,7 +364,8 @@ void resolver_cancel(struct resolver *resolver, struct waiter *waiter)
 }
 
 static bool join_flight(struct resolver *resolver, const struct host *host,
-			const struct walk *walk, struct waiter *waiter)
+			const struct walk *walk, struct span client,
+			struct waiter *waiter)
 {
 	struct flight *flight = *find_flight(resolver, host);
 
@@ -375,6 +384,7 @@ static bool join_flight(struct resolver *resolver, const struct host *host,
 		resolver->counters.lookups++;
 	}
 	waiter->flight = flight;
+	waiter->client = routes_client(client);
 	waiter->epoch = cache_epoch(resolver->cache);
 	waiter->deadline_ms =
 		resolver->now_ms + resolver->options.lookup_timeout_ms;
@@ -384,12 +394,23 @@ static bool join_flight(struct resolver *resolver, const struct host *host,
 	return true;
 }
 
+/* Only a route that balances by client wants to know who it is. */
+static uint64_t client_of(const struct question *question,
+			  const struct route *route)
+{
+	if (!route || route->balance != ROUTE_SOURCE)
+		return 0;
+	return routes_client(question->client);
+}
+
 /* Most clients write a host as the hash does. A field that the cache holds is
  * a normalised host or a wildcard: what equals one and is no wildcard needs no
  * normalising, and as the first candidate it wins. */
-static bool answer_as_written(struct resolver *resolver, struct span host,
+static bool answer_as_written(struct resolver *resolver,
+			      const struct question *question,
 			      struct answer *answer)
 {
+	struct span host = question->host;
 	struct cache_hit hit;
 
 	if (host.len == 0 || host.p[0] == '*' ||
@@ -397,78 +418,50 @@ static bool answer_as_written(struct resolver *resolver, struct span host,
 		    CACHE_FRESH ||
 	    !hit.value || hit.is_due)
 		return false;
-	fill_route(answer, hit.value, host, ANSWER_FROM_CACHE);
+	routes_fill(&resolver->routes, hit.value, host, ANSWER_FROM_CACHE,
+		    client_of(question, hit.value), answer);
 	return true;
 }
 
-enum resolver_result resolver_ask(struct resolver *resolver, struct span host,
+enum resolver_result resolver_ask(struct resolver *resolver,
+				  const struct question *question,
 				  int64_t now_ms, struct waiter *waiter,
 				  struct answer *answer)
 {
 	struct host *known = &resolver->host;
+	struct finding found;
 	struct walk walk;
 
 	resolver->now_ms = now_ms;
-	if (answer_as_written(resolver, host, answer))
+	if (answer_as_written(resolver, question, answer))
 		return RESOLVER_DONE;
-	if (!host_normalise(host, known)) {
-		fill_plain(answer, ANSWER_BAD_HOST, ANSWER_FROM_NONE);
+	if (!host_normalise(question->host, known)) {
+		found = find_nothing(ANSWER_BAD_HOST, ANSWER_FROM_NONE);
+		fill_answer(resolver, &found, 0, answer);
 		return RESOLVER_DONE;
 	}
 	walk_cache(resolver, known, &walk);
-	if (walk.unknown) {
-		if (join_flight(resolver, known, &walk, waiter))
-			return RESOLVER_PENDING;
-		fill_without_store(resolver, known, answer);
-		return RESOLVER_DONE;
-	}
-	if (walk.is_due)
-		refresh(resolver, known, &walk);
-	if (walk.is_present)
-		fill_winner(resolver, known, &walk, ANSWER_FROM_CACHE, answer);
+	if (walk.unknown &&
+	    join_flight(resolver, known, &walk, question->client, waiter))
+		return RESOLVER_PENDING;
+	if (walk.unknown)
+		found = find_without_store(resolver, known);
+	else if (walk.is_present)
+		found = find_winner(resolver, known, &walk, ANSWER_FROM_CACHE);
 	else
-		fill_plain(answer, ANSWER_NOT_FOUND, ANSWER_FROM_CACHE);
+		found = find_nothing(ANSWER_NOT_FOUND, ANSWER_FROM_CACHE);
+	if (!walk.unknown && walk.is_due)
+		refresh(resolver, known, &walk);
+	fill_answer(resolver, &found, client_of(question, found.route), answer);
 	return RESOLVER_DONE;
 }
 
-/* Parses a value into `resolver->room` and keeps it in the cache, as it was
- * asked for `host` at `asked_ms` in `epoch`. */
-static void keep_value(struct resolver *resolver, struct span host,
-		       struct span field, const struct store_value *value,
-		       int64_t asked_ms, uint32_t epoch)
-{
-	const struct resolver_options *options = &resolver->options;
-	struct route *route = &resolver->room.route;
-	struct bad_route bad = {.host = host,
-				.field = field,
-				.text = value->text,
-				.size = value->text.len,
-				.column = 1};
-
-	if (value->kind == STORE_NONE) {
-		cache_put(resolver->cache, field, NULL, 0, asked_ms, epoch);
-		return;
-	}
-	if (value->kind == STORE_TOO_LARGE) {
-		*route = (struct route){.error = ROUTE_TOO_LONG};
-		bad.size = value->size;
-		bad.error = ROUTE_TOO_LONG;
-	} else {
-		bad.error = route_parse(value->text, guard_allows,
-					&resolver->room, &bad.column);
-	}
-	if (bad.error != ROUTE_GOOD)
-		options->bad_route(options->context, &bad);
-	cache_put(resolver->cache, field, route, route_size(route), asked_ms,
-		  epoch);
-}
-
-/* The answer of a reply whose values are in the cache by now, but perhaps not
- * fresh (a life may be 0) or already evicted: `room` holds the first value.
- * False when it would rest on a candidate that was not asked for and is not
- * fresh, be it that it was when the question went out. */
-static bool fill_reply(struct flight *flight, const struct store_value *values,
-		       struct answer *answer)
+/* What a reply makes known, whose values are in the cache by now, but perhaps
+ * not fresh: a life may be 0. False when it would rest on a candidate that was
+ * not asked for and is not fresh, be it that it was when the question went
+ * out. */
+static bool find_reply(struct flight *flight, const struct store_value *values,
+		       struct finding *found)
 {
 	struct resolver *resolver = flight->resolver;
 	size_t reply = 0;
@@ -483,8 +476,9 @@ static bool fill_reply(struct flight *flight, const struct store_value *values,
 		if (flight->asked & 1U << i) {
 			if (values[reply++].kind == STORE_NONE)
 				continue;
-			fill_route(answer, &resolver->room.route, field,
-				   ANSWER_FROM_REDIS);
+			*found = find_route(
+				routes_find(&resolver->routes, field), field,
+				ANSWER_FROM_REDIS);
 			return true;
 		}
 		if (cache_get(resolver->cache, field, resolver->now_ms, &hit) !=
@@ -492,10 +486,10 @@ static bool fill_reply(struct flight *flight, const struct store_value *values,
 			return false;
 		if (!hit.value)
 			continue;
-		fill_route(answer, hit.value, field, ANSWER_FROM_REDIS);
+		*found = find_route(hit.value, field, ANSWER_FROM_REDIS);
 		return true;
 	}
-	fill_plain(answer, ANSWER_NOT_FOUND, ANSWER_FROM_REDIS);
+	*found = find_nothing(ANSWER_NOT_FOUND, ANSWER_FROM_REDIS);
 	return true;
 }
 
@@ -513,18 +507,20 @@ static bool ask_again(struct flight *flight)
 /* Answers the waiters that asked in `epoch` or before; false when there are
  * others, for whom the answer may be too old. */
 static bool answer_waiters(struct flight *flight, uint32_t epoch,
-			   const struct answer *answer)
+			   const struct finding *found)
 {
 	struct resolver *resolver = flight->resolver;
 	const struct resolver_options *options = &resolver->options;
 	struct waiter *waiter;
+	struct answer answer;
 
 	/* They joined in the order of their epochs. */
 	while ((waiter = TAILQ_FIRST(&flight->waiters)) != NULL) {
 		if ((int32_t)(waiter->epoch - epoch) > 0)
 			return false;
 		detach(resolver, waiter);
-		options->answered(options->context, waiter, answer);
+		fill_answer(resolver, found, waiter->client, &answer);
+		options->answered(options->context, waiter, &answer);
 	}
 	return true;
 }
@@ -533,16 +529,16 @@ static bool answer_waiters(struct flight *flight, uint32_t epoch,
 static bool take_reply(struct flight *flight, const struct store_value *values)
 {
 	struct lookup *lookup = &flight->lookup;
-	struct answer answer;
+	struct finding found;
 	size_t i;
 
-	/* Backwards: the first value is parsed last and stays in `room`. */
+	/* Backwards: the first value is kept last, as routes_find wants it. */
 	for (i = lookup->count; i-- > 0;)
-		keep_value(flight->resolver, host_span(&flight->host),
-			   lookup->fields[i], &values[i], flight->asked_ms,
-			   flight->epoch);
-	return fill_reply(flight, values, &answer) &&
-	       answer_waiters(flight, flight->epoch, &answer);
+		routes_keep(&flight->resolver->routes, host_span(&flight->host),
+			    lookup->fields[i], &values[i], flight->asked_ms,
+			    flight->epoch);
+	return find_reply(flight, values, &found) &&
+	       answer_waiters(flight, flight->epoch, &found);
 }
 
 static void finish_flight(struct lookup *lookup, enum store_status status,
@@ -550,7 +546,7 @@ static void finish_flight(struct lookup *lookup, enum store_status status,
 {
 	struct flight *flight = (struct flight *)lookup;
 	struct resolver *resolver = flight->resolver;
-	struct answer answer;
+	struct finding found;
 	struct waiter *waiter;
 
 	resolver->now_ms = now_ms;
@@ -560,8 +556,8 @@ static void finish_flight(struct lookup *lookup, enum store_status status,
 	    ask_again(flight))
 		return;
 	while ((waiter = TAILQ_FIRST(&flight->waiters)) != NULL) {
-		fill_without_store(resolver, &flight->host, &answer);
-		answer_waiters(flight, waiter->epoch, &answer);
+		found = find_without_store(resolver, &flight->host);
+		answer_waiters(flight, waiter->epoch, &found);
 	}
 	free_flight(resolver, flight);
 }
@@ -571,23 +567,15 @@ static void keep_swept(void *context, struct span field,
 		       const struct store_value *value, int64_t asked_ms,
 		       uint32_t epoch)
 {
-	keep_value(context, field, field, value, asked_ms, epoch);
+	struct resolver *resolver = context;
+
+	routes_keep(&resolver->routes, field, field, value, asked_ms, epoch);
 }
 
 void resolver_restore(struct resolver *resolver, struct span field,
 		      const struct span *text, int64_t age_ms, int64_t now_ms)
 {
-	struct route *route = &resolver->room.route;
-	unsigned int column;
-
-	if (!text) {
-		cache_restore(resolver->cache, field, NULL, 0, now_ms, age_ms);
-		return;
-	}
-	if (route_parse(*text, guard_allows, &resolver->room, &column) ==
-	    ROUTE_GOOD)
-		cache_restore(resolver->cache, field, route, route_size(route),
-			      now_ms, age_ms);
+	routes_restore(&resolver->routes, field, text, age_ms, now_ms);
 }
 
 int64_t resolver_sweep(struct resolver *resolver, int64_t now_ms)
@@ -624,13 +612,15 @@ int64_t resolver_expire(struct resolver *resolver, int64_t now_ms)
 	resolver->now_ms = now_ms;
 	while ((waiter = TAILQ_FIRST(&resolver->queue)) != NULL) {
 		struct host host = waiter->flight->host;
+		struct finding found;
 		struct answer answer;
 
 		if (waiter->deadline_ms > now_ms)
 			return waiter->deadline_ms;
 		detach(resolver, waiter);
 		resolver->counters.timeouts++;
-		fill_without_store(resolver, &host, &answer);
+		found = find_without_store(resolver, &host);
+		fill_answer(resolver, &found, waiter->client, &answer);
 		options->answered(options->context, waiter, &answer);
 	}
 	return -1;

@@ -12,7 +12,7 @@
 
 #include "cache.h"
 #include "hash.h"
-#include "route.h"
+#include "routes.h"
 #include "session.h"
 #include "store.h"
 
@@ -24,24 +24,16 @@ struct resolver;
 struct waiter {
 	struct flight *flight;
 	int64_t deadline_ms;
-	uint32_t epoch; /* in which it asked */
+	uint64_t client; /* see routes_client */
+	uint32_t epoch;	 /* in which it asked */
 	TAILQ_ENTRY(waiter) in_flight;
 	TAILQ_ENTRY(waiter) in_queue;
-};
-
-/* A value that cannot be used; all of it lives during the call. */
-struct bad_route {
-	struct span host;    /* of the request that it was read for */
-	struct span field;   /* that holds it */
-	struct span text;    /* empty when it was too long to be kept */
-	uint64_t size;	     /* bytes of the value */
-	unsigned int column; /* where it went wrong, from 1 */
-	enum route_error error;
 };
 
 struct resolver_options {
 	int64_t lookup_timeout_ms; /* after this a request stops waiting */
 	size_t waiting_max;	   /* requests that may wait at a time */
+	struct watch *watch;	   /* the caller's; NULL: all targets are up */
 	/* Called once per waiter that got its answer, which lives during the
 	 * call. The waiter is no longer the resolver's. */
 	void (*answered)(void *context, struct waiter *waiter,
@@ -79,9 +71,10 @@ struct resolver *resolver_new(const struct resolver_options *options,
  * must have let go of all lookups. */
 void resolver_free(struct resolver *resolver);
 
-/* Where does this Host go? What the answer borrows lives as long as the span
- * does, and at most until the next call of this room. */
-enum resolver_result resolver_ask(struct resolver *resolver, struct span host,
+/* Where does this Host go? What the answer borrows lives as long as what the
+ * question borrows does, and at most until the next call of this room. */
+enum resolver_result resolver_ask(struct resolver *resolver,
+				  const struct question *question,
 				  int64_t now_ms, struct waiter *waiter,
 				  struct answer *answer) MUST_CHECK;
 

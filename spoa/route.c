@@ -319,6 +319,33 @@ static void take_route(struct parser *in, struct route *route, const char *text,
 		fail(in, ROUTE_NO_WORD, in->p);
 }
 
+static size_t text_at(const struct route *route)
+{
+	size_t each = sizeof(struct target);
+
+	if (route->has_turns)
+		each += sizeof(struct turn);
+	return sizeof(*route) + route->target_count * each;
+}
+
+/* Several targets have turns; a single one only if a check may say that it is
+ * down. */
+static void finish_route(struct route *route, struct span text)
+{
+	bool is_checked = route->check == ROUTE_CHECK_TCP ||
+			  route->check == ROUTE_CHECK_HTTP;
+
+	route->has_turns = route->target_count > 1 || is_checked;
+	route->is_plain = route->target_count == 1 && !is_checked &&
+			  route->targets[0].weight > 0;
+	if (route->has_turns)
+		memset(route_turns(route), 0,
+		       route->target_count * sizeof(struct turn));
+	route->text_len = (uint16_t)text.len;
+	if (text.len > 0)
+		memcpy((char *)route + text_at(route), text.p, text.len);
+}
+
 enum route_error route_parse(struct span text,
 			     bool (*allows)(const uint8_t *address, size_t len),
 			     union route_room *room, unsigned int *column)
@@ -339,23 +366,26 @@ enum route_error route_parse(struct span text,
 		route->error = (uint8_t)in.error;
 		*column = text.len ? (unsigned int)(in.wrong - text.p) + 1 : 1;
 	}
-	route->text_len = (uint16_t)text.len;
-	if (text.len > 0)
-		memcpy(route->targets + route->target_count, text.p, text.len);
+	finish_route(route, text);
 	return in.error;
 }
 
 size_t route_size(const struct route *route)
 {
-	return sizeof(*route) + route->target_count * sizeof(struct target) +
-	       route->text_len;
+	return text_at(route) + route->text_len;
 }
 
 struct span route_text(const struct route *route)
 {
-	return (struct span){
-		(const char *)(route->targets + route->target_count),
-		route->text_len};
+	return (struct span){(const char *)route + text_at(route),
+			     route->text_len};
+}
+
+struct turn *route_turns(struct route *route)
+{
+	if (!route->has_turns)
+		return NULL;
+	return (struct turn *)(route->targets + route->target_count);
 }
 
 struct span route_backend(const struct route *route)
@@ -370,22 +400,4 @@ struct span route_backend(const struct route *route)
 	       is_name_byte(name.p[name.len]))
 		name.len++;
 	return name;
-}
-
-const struct target *route_first(const struct route *route)
-{
-	const struct target *backup = NULL;
-	size_t i;
-
-	for (i = 0; i < route->target_count; i++) {
-		const struct target *target = &route->targets[i];
-
-		if (target->weight == 0)
-			continue;
-		if (!target->is_backup)
-			return target;
-		if (!backup)
-			backup = target;
-	}
-	return backup;
 }

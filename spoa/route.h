@@ -56,12 +56,20 @@ struct target {
 	uint16_t is_ipv6 : 1;
 };
 
-/* Two-byte alignment throughout, so that a route can lie behind other bytes.
- * The text follows the targets. */
+/* What changes of a target while its route is kept. */
+struct turn {
+	int32_t place; /* how near its next turn is, for `balance` */
+	uint32_t slot; /* where its state is; 0: it is not watched, and up */
+};
+
+/* Four-byte alignment throughout, so that a route can lie behind other bytes.
+ * The turns, if any, follow the targets, then comes the text. */
 struct route {
-	uint8_t error;	     /* enum route_error */
-	uint8_t balance : 4; /* enum route_balance */
-	uint8_t check : 4;   /* enum route_check */
+	uint8_t error;	       /* enum route_error */
+	uint8_t balance : 4;   /* enum route_balance */
+	uint8_t check : 4;     /* enum route_check */
+	uint16_t is_plain : 1; /* the one target is always the answer */
+	uint16_t has_turns : 1;
 	uint16_t target_count;
 	uint16_t text_len;
 	uint16_t backend_at; /* in the text; 0 is none */
@@ -73,7 +81,9 @@ struct route {
 union route_room {
 	struct route route;
 	char bytes[sizeof(struct route) +
-		   ROUTE_TARGETS_MAX * sizeof(struct target) + ROUTE_TEXT_MAX];
+		   ROUTE_TARGETS_MAX *
+			   (sizeof(struct target) + sizeof(struct turn)) +
+		   ROUTE_TEXT_MAX];
 };
 
 /* Reads `text` into `room` and returns the error, which `room->route.error`
@@ -93,9 +103,8 @@ struct span route_text(const struct route *route);
 /* The name after `backend`, or an empty span; lives in the route. */
 struct span route_backend(const struct route *route);
 
-/* The first target that takes requests: not of weight 0, a backup only when
- * there is no other. NULL when there is none. */
-const struct target *route_first(const struct route *route);
+/* The turns of the targets, in their order; NULL without `has_turns`. */
+struct turn *route_turns(struct route *route);
 
 /* An error in words for a log line. */
 const char *route_error_text(enum route_error error);

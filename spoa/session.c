@@ -358,8 +358,14 @@ static void take_disconnect(struct session *s, struct spop_frame *frame)
 		session_end(s, SPOP_NORMAL, "bye");
 }
 
+static bool names_client(const struct spop_value *value)
+{
+	return value->type == SPOP_STRING || value->type == SPOP_IPV4 ||
+	       value->type == SPOP_IPV6;
+}
+
 /* Reads every message to the end, so that a broken frame is seen as such, and
- * keeps the `host` of the first message `route`. */
+ * keeps the arguments of the first message `route`. */
 static void get_question(struct spop_reader *r, struct question *q)
 {
 	bool seen_route = false;
@@ -368,6 +374,7 @@ static void get_question(struct spop_reader *r, struct question *q)
 		struct span message = spop_get_string(r);
 		unsigned int args = spop_get_byte(r);
 		bool seen_host = seen_route || !span_is(message, "route");
+		bool seen_client = seen_host;
 
 		seen_route = seen_route || !seen_host;
 		for (; args > 0 && !r->failed; args--) {
@@ -375,11 +382,15 @@ static void get_question(struct spop_reader *r, struct question *q)
 			struct spop_value value;
 
 			spop_get_value(r, &value);
-			if (seen_host || !span_is(name, "host"))
-				continue;
-			seen_host = true;
-			if (value.type == SPOP_STRING)
-				q->host = value.bytes;
+			if (!seen_host && span_is(name, "host")) {
+				seen_host = true;
+				if (value.type == SPOP_STRING)
+					q->host = value.bytes;
+			} else if (!seen_client && span_is(name, "client")) {
+				seen_client = true;
+				if (names_client(&value))
+					q->client = value.bytes;
+			}
 		}
 	}
 }
@@ -478,6 +489,17 @@ static void put_target(struct spop_writer *w, const struct answer *a)
 	spop_put_varint(w, a->port);
 }
 
+static void put_second(struct spop_writer *w, const struct answer *a)
+{
+	if (a->address2_len == 4)
+		PUT_LITERAL(w, SET_VAR("\x03", "ip2", "\x06"));
+	else
+		PUT_LITERAL(w, SET_VAR("\x03", "ip2", "\x07"));
+	spop_put_bytes(w, a->address2, a->address2_len);
+	PUT_LITERAL(w, SET_VAR("\x05", "port2", "\x03"));
+	spop_put_varint(w, a->port2);
+}
+
 static void put_actions(struct spop_writer *w, const struct answer *a)
 {
 	uint8_t *before_route;
@@ -486,6 +508,8 @@ static void put_actions(struct spop_writer *w, const struct answer *a)
 	spop_put_string(w, status_names[a->status]);
 	if (a->status == ANSWER_OK)
 		put_target(w, a);
+	if (a->status == ANSWER_OK && a->address2_len > 0)
+		put_second(w, a);
 	PUT_LITERAL(w, SET_VAR("\x06", "source", "\x08"));
 	spop_put_string(w, source_names[a->source]);
 	if (a->backend.len > 0) {

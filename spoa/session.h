@@ -35,8 +35,10 @@ enum session_event {
 struct question {
 	uint64_t stream_id;
 	uint64_t frame_id;
-	struct span host; /* as sent; empty when there is none; borrows the fed
-			     bytes */
+	struct span host;   /* as sent; empty when there is none; borrows the
+			       fed bytes, as does */
+	struct span client; /* the bytes of an address or a string; may be
+			       empty */
 };
 
 /* DESIGN: `status`, what is to be done with the request. */
@@ -64,8 +66,11 @@ struct answer {
 	const uint8_t *address; /* network order; with ANSWER_OK only */
 	uint8_t address_len;	/* 4 or 16 */
 	uint16_t port;
-	struct span route;   /* the field that matched, or empty */
-	struct span backend; /* at most 64 bytes, or empty */
+	struct span route;	 /* the field that matched, or empty */
+	struct span backend;	 /* at most 64 bytes, or empty */
+	const uint8_t *address2; /* the second choice, as above */
+	uint8_t address2_len;	 /* 0 when there is none */
+	uint16_t port2;
 };
 
 struct session {

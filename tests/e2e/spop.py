@@ -94,17 +94,21 @@ def message(name, *args):
     return string(name) + bytes([len(args) % 256]) + pairs(args)
 
 
-def route(host):
-    """The message that HAProxy sends; host is a str, bytes, or None for NULL."""
-    return message("route", ("host", NULL if host is None else text(host)))
+def route(host, client=None):
+    """The message that HAProxy sends; host is a str, bytes, or None for NULL;
+    client is typed data."""
+    args = [("host", NULL if host is None else text(host))]
+    if client is not None:
+        args.append(("client", client))
+    return message("route", *args)
 
 
 def notify(payload, stream=1, frame_id=1, flags=FIN):
     return frame(NOTIFY, payload, stream, frame_id, flags)
 
 
-def question(host, stream=1, frame_id=1):
-    return notify(route(host), stream, frame_id)
+def question(host, stream=1, frame_id=1, client=None):
+    return notify(route(host, client), stream, frame_id)
 
 
 def disconnect(status=0, reason="normal"):
@@ -221,6 +225,10 @@ class Answer(dict):
     def target(self):
         return f"{self.ip}:{self.port}" if self.status == "ok" else None
 
+    @property
+    def second(self):
+        return f"{self.ip2}:{self.port2}" if self.ip2 else None
+
 
 # -- the peer ---------------------------------------------------------------
 
@@ -317,12 +325,14 @@ class Peer:
         assert self.frame() is None, "a frame after AGENT-DISCONNECT"
         return keys["status-code"]
 
-    def ask_all(self, hosts):
+    def ask_all(self, hosts, clients=None):
         """All questions at once; the answers in the order of the questions."""
         first = self.stream + 1
         self.stream += len(hosts)
-        self.send(b"".join(question(host, first + i)
-                           for i, host in enumerate(hosts)))
+        clients = clients or [None] * len(hosts)
+        self.send(b"".join(
+            question(host, first + i, client=client)
+            for i, (host, client) in enumerate(zip(hosts, clients))))
         return self.answers(range(first, first + len(hosts)))
 
     def answers(self, streams):

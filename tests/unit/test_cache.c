@@ -130,6 +130,45 @@ static void test_life_of_an_absence(void **state)
 	assert_life(NULL, NEGATIVE);
 }
 
+/* What is found unchanged begins a life too, and its bytes stay as they are:
+ * its owner may have changed some. */
+static void test_renewed_bytes_stay(void **state)
+{
+	struct cache *cache = make_cache(10);
+	struct cache_hit hit;
+	char *value;
+
+	(void)state;
+	assert_null(cache_find(cache, span_of("a.b")));
+	put(cache, "a.b", "one", T0);
+	put(cache, "c.d", NULL, T0);
+	assert_null(cache_find(cache, span_of("c.d")));
+	value = cache_find(cache, span_of("a.b"));
+	assert_non_null(value);
+	value[0] = '0';
+	assert_int_equal(get(cache, "a.b", T0, &hit), CACHE_FRESH);
+	assert_ptr_equal(hit.value, value);
+	assert_int_equal(state_of(cache, "a.b", T0 + TTL), CACHE_STALE);
+	cache_renew(cache, span_of("a.b"), T0 + TTL, 0);
+	assert_int_equal(get(cache, "a.b", T0 + TTL, &hit), CACHE_FRESH);
+	assert_ptr_equal(hit.value, value);
+	assert_value(&hit, "0ne");
+	assert_int_equal(state_of(cache, "a.b", T0 + 2 * TTL), CACHE_STALE);
+	cache_raise_epoch(cache);
+	cache_renew(cache, span_of("a.b"), T0 + 2 * TTL, 0);
+	assert_int_equal(state_of(cache, "a.b", T0 + 2 * TTL), CACHE_STALE);
+	cache_renew(cache, span_of("a.b"), T0 + 2 * TTL, 1);
+	assert_int_equal(state_of(cache, "a.b", T0 + 2 * TTL), CACHE_FRESH);
+	/* However old it is, it can be found; what is unknown stays so. */
+	cache_renew(cache, span_of("e.f"), T0, 1);
+	assert_int_equal(state_of(cache, "e.f", T0), CACHE_UNKNOWN);
+	assert_int_equal(state_of(cache, "a.b", T0 + 3 * TTL + STALE),
+			 CACHE_UNKNOWN);
+	assert_ptr_equal(cache_find(cache, span_of("a.b")), value);
+	assert_int_equal(cache_count(cache)->changes, 2);
+	cache_free(cache);
+}
+
 /* A life begins when the store was asked, and again with each put. */
 static void test_a_put_begins_a_life(void **state)
 {
@@ -272,7 +311,7 @@ static void test_lengths(void **state)
 		assert_non_null(hit.value);
 		assert_int_equal(hit.len, lengths[i]);
 		assert_memory_equal(hit.value, value, lengths[i]);
-		assert_int_equal((uintptr_t)hit.value % 2, 0);
+		assert_int_equal((uintptr_t)hit.value % 4, 0);
 	}
 	/* an absence has no length */
 	cache_put(cache, span_of("none"), NULL, 7, T0, 0);
@@ -690,6 +729,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_is_known_at_first),
 		cmocka_unit_test(test_life_of_a_value),
 		cmocka_unit_test(test_life_of_an_absence),
+		cmocka_unit_test(test_renewed_bytes_stay),
 		cmocka_unit_test(test_a_put_begins_a_life),
 		cmocka_unit_test(test_jitter),
 		cmocka_unit_test(test_lives_of_nothing),

@@ -40,6 +40,7 @@ static struct {
 	struct waiter waiters[WAITERS];
 	char answers[WAITERS][RECORD]; /* what each waiter got, or "" */
 	size_t asked;
+	struct span client;   /* of each question */
 	unsigned int doubles; /* answers to one that had one */
 	char bad[RECORD];     /* the last bad route that was reported */
 } test;
@@ -135,6 +136,7 @@ static void fail_all(int64_t now_ms)
 static void describe(const struct answer *answer, char *text)
 {
 	char target[80] = "";
+	char second[80] = "";
 	const uint8_t *ip = answer->address;
 
 	if (answer->status == ANSWER_OK && answer->address_len == 4)
@@ -143,9 +145,18 @@ static void describe(const struct answer *answer, char *text)
 	else if (answer->status == ANSWER_OK)
 		snprintf(target, sizeof(target), " [..%02x%02x]:%u", ip[14],
 			 ip[15], answer->port);
-	snprintf(text, RECORD, "%s %s%s%s%.*s%s%.*s",
+	if (answer->address2_len == 4)
+		snprintf(second, sizeof(second), " or %u.%u.%u.%u:%u",
+			 answer->address2[0], answer->address2[1],
+			 answer->address2[2], answer->address2[3],
+			 answer->port2);
+	else if (answer->address2_len == 16)
+		snprintf(second, sizeof(second), " or [..%02x%02x]:%u",
+			 answer->address2[14], answer->address2[15],
+			 answer->port2);
+	snprintf(text, RECORD, "%s %s%s%s%s%.*s%s%.*s",
 		 answer_status_name(answer->status),
-		 answer_source_name(answer->source), target,
+		 answer_source_name(answer->source), target, second,
 		 answer->route.len ? " route=" : "", (int)answer->route.len,
 		 answer->route.len ? answer->route.p : "",
 		 answer->backend.len ? " backend=" : "",
@@ -224,9 +235,11 @@ static size_t ask(const char *host, int64_t now_ms)
 {
 	size_t i = test.asked++;
 	struct answer answer;
+	const struct question question = {.host = span_of(host),
+					  .client = test.client};
 
 	assert_true(i < WAITERS);
-	if (resolver_ask(test.resolver, span_of(host), now_ms, &test.waiters[i],
+	if (resolver_ask(test.resolver, &question, now_ms, &test.waiters[i],
 			 &answer) == RESOLVER_DONE)
 		describe(&answer, test.answers[i]);
 	return i;
@@ -319,13 +332,108 @@ static void test_bad_values_do_not_fall_through(void **state)
 	expect("e.test", 6, "ok redis 10.0.0.9:80 route=*.test");
 }
 
-static void test_backend_and_first_target(void **state)
+static void test_backend_and_backup(void **state)
 {
 	(void)state;
 	set_field("a.test", "10.0.0.1:80 backup, 10.0.0.2:80 weight 0, "
-			    "10.0.0.3:80; backend slow");
-	expect("a.test", 1, "ok redis 10.0.0.3:80 route=a.test backend=slow");
-	expect("a.test", 2, "ok cache 10.0.0.3:80 route=a.test backend=slow");
+			    "[::3]:80; backend slow");
+	expect("a.test", 1,
+	       "ok redis [..0003]:80 or 10.0.0.1:80 route=a.test backend=slow");
+	expect("a.test", 2,
+	       "ok cache [..0003]:80 or 10.0.0.1:80 route=a.test backend=slow");
+}
+
+/* Targets take turns whoever answers: the store, the cache, what is stale. A
+ * value that is read again unchanged leaves them where they are. */
+static void test_turns_go_on(void **state)
+{
+	size_t i, k;
+
+	(void)state;
+	set_field("a.test", "10.0.0.1:80, 10.0.0.2:80, 10.0.0.3:80");
+	/* All who wait for one reply do not go to one target. */
+	for (i = 0; i < 3; i++)
+		ask("a.test", 1);
+	reply_all(1);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(test.answers[i][16], '1' + i);
+	expect("a.test", 2, "ok cache 10.0.0.1:80 or 10.0.0.2:80 route=a.test");
+	/* A refresh. */
+	expect("a.test", TTL * 95 / 100 - TTL / 10,
+	       "ok cache 10.0.0.2:80 or 10.0.0.3:80 route=a.test");
+	expect("a.test", 2 * TTL + 1,
+	       "ok redis 10.0.0.3:80 or 10.0.0.1:80 route=a.test");
+	tell(STORE_CHANGED, "", 2 * TTL + 2);
+	expect("a.test", 2 * TTL + 2,
+	       "ok redis 10.0.0.1:80 or 10.0.0.2:80 route=a.test");
+	store.is_away = true;
+	expect("a.test", 4 * TTL,
+	       "ok stale 10.0.0.2:80 or 10.0.0.3:80 route=a.test");
+	expect("a.test", 4 * TTL,
+	       "ok stale 10.0.0.3:80 or 10.0.0.1:80 route=a.test");
+	/* Those who wait too long get what is stale, in turn. */
+	store.is_away = false;
+	for (i = 0; i < 3; i++)
+		k = ask("a.test", 5 * TTL);
+	resolver_expire(test.resolver, 5 * TTL + TIMEOUT);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(test.answers[k - 2 + i][16], '1' + i);
+	reply_all(5 * TTL + TIMEOUT);
+	expect("a.test", 5 * TTL + TIMEOUT,
+	       "ok cache 10.0.0.1:80 or 10.0.0.2:80 route=a.test");
+	set_field("a.test", "10.0.0.4:80, 10.0.0.5:80");
+	tell(STORE_CHANGED, "", 6 * TTL);
+	expect("a.test", 6 * TTL,
+	       "ok redis 10.0.0.4:80 or 10.0.0.5:80 route=a.test");
+}
+
+static void test_turns_without_a_life(void **state)
+{
+	const struct cache_options lives = {
+		.values_max = 10, .ttl_ms = 0, .stale_ms = STALE};
+
+	(void)state;
+	tear_down(state);
+	open_resolver(&lives);
+	set_field("a.test", "10.0.0.1:80, 10.0.0.2:80");
+	expect("a.test", 1, "ok redis 10.0.0.1:80 or 10.0.0.2:80 route=a.test");
+	expect("a.test", 1, "ok redis 10.0.0.2:80 or 10.0.0.1:80 route=a.test");
+	expect("a.test", 1, "ok redis 10.0.0.1:80 or 10.0.0.2:80 route=a.test");
+}
+
+/* A client goes to one target however its question is answered. */
+static void test_a_client_keeps_its_target(void **state)
+{
+	char first[10], text[64];
+	int i;
+
+	(void)state;
+	set_field("a.test", "10.0.0.1:80, 10.0.0.2:80, 10.0.0.3:80; "
+			    "balance source");
+	for (i = 0; i < 20; i++) {
+		size_t k;
+
+		snprintf(text, sizeof(text), "10.9.8.%d", i);
+		test.client = span_of(text);
+		tell(STORE_CHANGED, "", i);
+		k = ask("a.test", i);
+		reply_all(i);
+		assert_memory_equal(test.answers[k], "ok redis", 8);
+		memcpy(first, test.answers[k] + 9, sizeof(first));
+		k = ask("a.test", i);
+		assert_memory_equal(test.answers[k], "ok cache", 8);
+		assert_memory_equal(test.answers[k] + 9, first, sizeof(first));
+		k = ask("A.test", i);
+		assert_memory_equal(test.answers[k], "ok cache", 8);
+		assert_memory_equal(test.answers[k] + 9, first, sizeof(first));
+		tell(STORE_CHANGED, "", i);
+		store.is_away = true;
+		k = ask("a.test", i);
+		assert_memory_equal(test.answers[k], "ok stale", 8);
+		assert_memory_equal(test.answers[k] + 9, first, sizeof(first));
+		store.is_away = false;
+	}
+	test.client = (struct span){0};
 }
 
 static void test_one_flight_per_host(void **state)
@@ -601,12 +709,17 @@ static void test_hits_do_not_allocate(void **state)
 	expect("app.test", 0, "ok redis 10.0.0.1:80 route=app.test");
 	expect("x.wild", 0, "ok redis 10.0.0.1:80 route=*.wild");
 	expect("no.test", 0, "not_found redis");
+	set_field("two.test", "10.0.0.1:80, 10.0.0.2:80; balance source");
+	expect("two.test", 0,
+	       "ok redis 10.0.0.1:80 or 10.0.0.2:80 route=two.test");
 	before = kit_allocations();
 	for (i = 0; i < 1000; i++) {
-		const char *hosts[] = {"app.test", "x.wild", "no.test"};
+		const char *hosts[] = {"app.test", "x.wild", "no.test",
+				       "two.test"};
+		const struct question question = {.host = span_of(hosts[i % 4]),
+						  .client = span_of("1.2.3.4")};
 
-		assert_int_equal(resolver_ask(test.resolver,
-					      span_of(hosts[i % 3]), 1,
+		assert_int_equal(resolver_ask(test.resolver, &question, 1,
 					      &test.waiters[0], &answer),
 				 RESOLVER_DONE);
 	}
@@ -857,7 +970,10 @@ int main(void)
 		SCENARIO(test_order_of_match),
 		SCENARIO(test_candidates_are_bounded),
 		SCENARIO(test_bad_values_do_not_fall_through),
-		SCENARIO(test_backend_and_first_target),
+		SCENARIO(test_backend_and_backup),
+		SCENARIO(test_turns_go_on),
+		SCENARIO(test_turns_without_a_life),
+		SCENARIO(test_a_client_keeps_its_target),
 		SCENARIO(test_one_flight_per_host),
 		SCENARIO(test_timeout_and_late_reply),
 		SCENARIO(test_refresh_ahead),

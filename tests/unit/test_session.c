@@ -46,6 +46,9 @@
 #define HOST                                                                   \
 	"\x04"                                                                 \
 	"host"
+#define CLIENT                                                                 \
+	"\x06"                                                                 \
+	"client"
 
 /* What HAProxy sends, built frame by frame. */
 struct wire {
@@ -839,6 +842,59 @@ static void test_notify_asks(void **state)
 	}
 }
 
+static const struct {
+	struct span payload;
+	struct span client;
+} clients[] = {
+	{BYTES(ROUTE "\x02" HOST_AB CLIENT "\x06"
+		     "abcd"),
+	 BYTES("abcd")},
+	{BYTES(ROUTE "\x02" CLIENT "\x07"
+		     "0123456789abcdef" HOST_AB),
+	 BYTES("0123456789abcdef")},
+	{BYTES(ROUTE "\x02" HOST_AB CLIENT "\x08\x01"
+		     "x"),
+	 BYTES("x")},
+	{BYTES(ROUTE "\x02" HOST_AB CLIENT "\x09\x01"
+		     "x"),
+	 BYTES("")},
+	{BYTES(ROUTE "\x02" HOST_AB CLIENT "\x00"), BYTES("")},
+	{BYTES(ROUTE "\x02" HOST_AB CLIENT "\x04\x05"), BYTES("")},
+	{BYTES(ROUTE "\x01" HOST_AB), BYTES("")},
+	/* the first of several counts */
+	{BYTES(ROUTE "\x03" CLIENT "\x00" HOST_AB CLIENT "\x08\x01"
+		     "x"),
+	 BYTES("")},
+	{BYTES(ROUTE "\x01" HOST_AB ROUTE "\x01" CLIENT "\x08\x01"
+		     "x"),
+	 BYTES("")},
+	{BYTES("\x01"
+	       "m\x01" CLIENT "\x08\x01"
+	       "x" ROUTE "\x01" HOST_AB),
+	 BYTES("")},
+};
+
+static void test_client_is_kept(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(clients); i++) {
+		struct session s;
+		struct question q = {.client = span_of("left over")};
+
+		begin_open(&s, 16380);
+		add_notify(1, 1, clients[i].payload);
+		feed_wire(&s);
+		assert_int_equal(session_next(&s, &q), SESSION_QUESTION);
+		assert_true(span_is(q.host, "a.b"));
+		if (!span_equal(q.client, clients[i].client))
+			fail_msg("row %zu: '%.*s'", i, (int)q.client.len,
+				 q.client.p);
+		session_fini(&s);
+	}
+}
+
 /* nargs is a whole byte. */
 static void test_notify_of_255_arguments(void **state)
 {
@@ -961,18 +1017,28 @@ static const struct {
 	const char *variables;
 } answers[] = {
 	{{ANSWER_OK, ANSWER_FROM_CACHE, ipv4, 4, 9000, BYTES("app1.cloud.com"),
-	  BYTES("")},
+	  BYTES(""), NULL, 0, 0},
 	 "status=ok\nip=192.168.1.1\nport=9000\nsource=cache\n"
 	 "route=app1.cloud.com\n"},
 	{{ANSWER_OK, ANSWER_FROM_REDIS, ipv6, 16, 65535, BYTES("*"),
-	  BYTES("be.k")},
+	  BYTES("be.k"), NULL, 0, 0},
 	 "status=ok\nip=2001:db8::1\nport=65535\nsource=redis\nroute=*\n"
 	 "backend=be.k\n"},
-	{{ANSWER_OK, ANSWER_FROM_STALE, ipv4, 4, 1, BYTES("*.a"), BYTES("")},
+	{{ANSWER_OK, ANSWER_FROM_STALE, ipv4, 4, 1, BYTES("*.a"), BYTES(""),
+	  NULL, 0, 0},
 	 "status=ok\nip=192.168.1.1\nport=1\nsource=stale\nroute=*.a\n"},
-	{{ANSWER_OK, ANSWER_FROM_CACHE, ipv4, 4, 1, BYTES("a"), BYTES("b")},
+	{{ANSWER_OK, ANSWER_FROM_CACHE, ipv4, 4, 1, BYTES("a"), BYTES("b"),
+	  NULL, 0, 0},
 	 "status=ok\nip=192.168.1.1\nport=1\nsource=cache\nroute=a\n"
 	 "backend=b\n"},
+	{{ANSWER_OK, ANSWER_FROM_CACHE, ipv4, 4, 1, BYTES("a"), BYTES("b"),
+	  ipv6, 16, 443},
+	 "status=ok\nip=192.168.1.1\nport=1\nip2=2001:db8::1\nport2=443\n"
+	 "source=cache\nbackend=b\nroute=a\n"},
+	{{ANSWER_OK, ANSWER_FROM_CACHE, ipv6, 16, 1, BYTES("a"), BYTES(""),
+	  ipv4, 4, 65535},
+	 "status=ok\nip=2001:db8::1\nport=1\nip2=192.168.1.1\n"
+	 "port2=65535\nsource=cache\nroute=a\n"},
 	{{.status = ANSWER_NOT_FOUND, .source = ANSWER_FROM_CACHE},
 	 "status=not_found\nsource=cache\n"},
 	{{.status = ANSWER_BAD_HOST, .source = ANSWER_FROM_NONE},
@@ -989,7 +1055,7 @@ static const struct {
 	 "status=unavailable\nsource=none\n"},
 	/* an address without `ok` must not leave */
 	{{ANSWER_NOT_FOUND, ANSWER_FROM_CACHE, ipv4, 4, 80, BYTES(""),
-	  BYTES("")},
+	  BYTES(""), ipv4, 4, 81},
 	 "status=not_found\nsource=cache\n"},
 };
 
@@ -1046,6 +1112,7 @@ static void test_ack_is_these_bytes(void **state)
 		"\x01\x03\x02\x06"
 		"source\x08\x05"
 		"cache";
+	static const struct answer not_found = {.status = ANSWER_NOT_FOUND};
 	struct session s;
 	struct question q;
 	struct span out;
@@ -1055,7 +1122,7 @@ static void test_ack_is_these_bytes(void **state)
 	add_notify(7, 2, BYTES(""));
 	feed_wire(&s);
 	assert_int_equal(session_next(&s, &q), SESSION_QUESTION);
-	session_answer(&s, 7, 2, &answers[4].answer);
+	session_answer(&s, 7, 2, &not_found);
 	out = session_output(&s);
 	assert_int_equal(out.len, sizeof(expected) - 1);
 	assert_memory_equal(out.p, expected, out.len);
@@ -1072,7 +1139,10 @@ static struct answer longest_answer(char *room)
 			       .address_len = 16,
 			       .port = 65535,
 			       .route = {room, 254},
-			       .backend = {room, 64}};
+			       .backend = {room, 64},
+			       .address2 = ipv6,
+			       .address2_len = 16,
+			       .port2 = 65534};
 }
 
 /* The bytes of the longest answer's ACK in frames of `size`, and whether it
@@ -1096,7 +1166,8 @@ static size_t answer_longest(uint32_t size, bool *has_route)
 	read_ack(&frame, text, sizeof(text));
 	*has_route = strstr(text, "route=") != NULL;
 	assert_non_null(strstr(text, "status=ok\n"));
-	assert_non_null(strstr(text, "ip=2001:db8::1\nport=65535\n"));
+	assert_non_null(strstr(text, "ip=2001:db8::1\nport=65535\n"
+				     "ip2=2001:db8::1\nport2=65534\n"));
 	assert_non_null(strstr(text, "source=stale\n"));
 	assert_non_null(strstr(text, "backend=xxx"));
 	assert_int_equal(s.state, SESSION_OPEN);
@@ -1660,6 +1731,7 @@ int main(void)
 		cmocka_unit_test(test_broken_lengths_end),
 		cmocka_unit_test(test_first_frame_has_a_bound),
 		cmocka_unit_test(test_notify_asks),
+		cmocka_unit_test(test_client_is_kept),
 		cmocka_unit_test(test_notify_of_255_arguments),
 		cmocka_unit_test(test_agreed_size_is_held),
 		cmocka_unit_test(test_answers_decode),

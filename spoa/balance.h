@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * balance: which targets of a route serve the next request.
+ *
+ * A route goes in, a first and a second choice come out. Places of the round
+ * robin live in the route itself. States of targets are read from an array
+ * that others write: no call, no hashing. Nothing is allocated.
+ *
+ * Targets of weight 0 never serve. Of the others those serve that are up: the
+ * first backup only when no other target is. When none is up, a route that has
+ * `check tcp` or `check http` is down. Without, a check alone takes nothing
+ * away: the targets of the lowest rank serve as if they were up.
+ */
+#ifndef SPOA_BALANCE_H
+#define SPOA_BALANCE_H
+
+#include "route.h"
+
+/* A state, by the slot of a target. */
+enum {
+	BALANCE_RANK = 0x7f, /* 0: up; else down, and the higher, the surer */
+	BALANCE_USED = 0x80, /* set when the state was looked at */
+};
+
+struct choice {
+	const struct target *first;
+	const struct target *second; /* NULL when there is no other */
+};
+
+/* Chooses for a request of `client`, a hash that is the same in every agent
+ * and after each restart; 0 is none, and then `balance source` goes in turn.
+ * `states` may be NULL: all are up. False when no target may serve. The second
+ * choice has another address or port than the first. */
+bool balance_choose(struct route *route, uint8_t *states, uint64_t client,
+		    struct choice *choice) MUST_CHECK;
+
+#endif

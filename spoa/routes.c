@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * routes: parses values into one room and keeps them in the cache as the flat
+ * blocks that they are.
+ */
+#include "routes.h"
+
+#include "balance.h"
+#include "guard.h"
+
+void routes_init(struct routes *routes, const struct routes_options *options)
+{
+	routes->options = *options;
+}
+
+/* Is this what the cache holds of the field? */
+static bool is_unchanged(struct routes *routes, struct span field,
+			 const struct store_value *value)
+{
+	const struct route *known = cache_find(routes->options.cache, field);
+
+	return known && known->error == ROUTE_GOOD &&
+	       value->kind == STORE_VALUE &&
+	       span_equal(route_text(known), value->text);
+}
+
+void routes_keep(struct routes *routes, struct span host, struct span field,
+		 const struct store_value *value, int64_t asked_ms,
+		 uint32_t epoch)
+{
+	const struct routes_options *options = &routes->options;
+	struct route *route = &routes->room.route;
+	struct bad_route bad = {.host = host,
+				.field = field,
+				.text = value->text,
+				.size = value->text.len,
+				.column = 1};
+
+	if (value->kind == STORE_NONE) {
+		cache_put(options->cache, field, NULL, 0, asked_ms, epoch);
+		return;
+	}
+	if (is_unchanged(routes, field, value)) {
+		cache_renew(options->cache, field, asked_ms, epoch);
+		return;
+	}
+	if (value->kind == STORE_TOO_LARGE) {
+		*route = (struct route){.error = ROUTE_TOO_LONG};
+		bad.size = value->size;
+		bad.error = ROUTE_TOO_LONG;
+	} else {
+		bad.error = route_parse(value->text, guard_allows,
+					&routes->room, &bad.column);
+	}
+	if (bad.error != ROUTE_GOOD)
+		options->bad_route(options->context, &bad);
+	cache_put(options->cache, field, route, route_size(route), asked_ms,
+		  epoch);
+}
+
+void routes_restore(struct routes *routes, struct span field,
+		    const struct span *text, int64_t age_ms, int64_t now_ms)
+{
+	struct cache *cache = routes->options.cache;
+	struct route *route = &routes->room.route;
+	unsigned int column;
+
+	if (!text) {
+		cache_restore(cache, field, NULL, 0, now_ms, age_ms);
+		return;
+	}
+	if (route_parse(*text, guard_allows, &routes->room, &column) ==
+	    ROUTE_GOOD)
+		cache_restore(cache, field, route, route_size(route), now_ms,
+			      age_ms);
+}
+
+struct route *routes_find(struct routes *routes, struct span field)
+{
+	struct route *known = cache_find(routes->options.cache, field);
+
+	return known ? known : &routes->room.route;
+}
+
+uint64_t routes_client(struct span client)
+{
+	/* No secret: all agents must send a client to the same target. */
+	static const struct hash_secret open_secret = {0};
+	uint64_t hash;
+
+	if (client.len == 0)
+		return 0;
+	hash = hash_span(&open_secret, client);
+	return hash ? hash : 1;
+}
+
+static uint8_t address_len(const struct target *target)
+{
+	return target->is_ipv6 ? 16 : 4;
+}
+
+void routes_fill(struct routes *routes, struct route *route, struct span field,
+		 enum answer_source source, uint64_t client,
+		 struct answer *answer)
+{
+	struct watch *watch = routes->options.watch;
+	uint8_t *states = watch ? watch->states : NULL;
+	struct choice choice;
+
+	*answer = (struct answer){
+		.status = ANSWER_BAD_ROUTE, .source = source, .route = field};
+	if (route->error != ROUTE_GOOD)
+		return;
+	answer->status = ANSWER_DOWN;
+	if (!balance_choose(route, states, client, &choice))
+		return;
+	answer->status = ANSWER_OK;
+	answer->address = choice.first->address;
+	answer->address_len = address_len(choice.first);
+	answer->port = choice.first->port;
+	answer->backend = route_backend(route);
+	if (!choice.second)
+		return;
+	answer->address2 = choice.second->address;
+	answer->address2_len = address_len(choice.second);
+	answer->port2 = choice.second->port;
+}

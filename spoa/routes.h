@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * routes: from the values of the store to routes in the cache, and from a route
+ * to the answer that it gives.
+ *
+ * A value that is found unchanged leaves its route alone, so that its targets
+ * go on taking turns where they were. It does no I/O.
+ */
+#ifndef SPOA_ROUTES_H
+#define SPOA_ROUTES_H
+
+#include "cache.h"
+#include "hash.h"
+#include "route.h"
+#include "session.h"
+#include "store.h"
+#include "watch.h"
+
+/* A value that cannot be used; all of it lives during the call. */
+struct bad_route {
+	struct span host;    /* of the request that it was read for */
+	struct span field;   /* that holds it */
+	struct span text;    /* empty when it was too long to be kept */
+	uint64_t size;	     /* bytes of the value */
+	unsigned int column; /* where it went wrong, from 1 */
+	enum route_error error;
+};
+
+struct routes_options {
+	struct cache *cache; /* the caller's, as is the watch; both outlive */
+	struct watch *watch; /* NULL: all targets are up */
+	/* Called when a value that cannot be used was read. */
+	void (*bad_route)(void *context, const struct bad_route *bad);
+	void *context;
+};
+
+/* The fields are its own. */
+struct routes {
+	struct routes_options options;
+	union route_room room;
+};
+
+void routes_init(struct routes *routes, const struct routes_options *options);
+
+/* Takes what the store says of `field`, read for `host`, as it was asked at
+ * `asked_ms` in `epoch`. */
+void routes_keep(struct routes *routes, struct span host, struct span field,
+		 const struct store_value *value, int64_t asked_ms,
+		 uint32_t epoch);
+
+/* The same for what a snapshot says; see resolver_restore. */
+void routes_restore(struct routes *routes, struct span field,
+		    const struct span *text, int64_t age_ms, int64_t now_ms);
+
+/* The route of a field that was just kept, be it that the cache had no memory
+ * for it. Valid until the next keep or restore. */
+struct route *routes_find(struct routes *routes, struct span field);
+
+/* What a client is to the targets: the same number in every agent and after
+ * each restart; 0 is none. */
+uint64_t routes_client(struct span client);
+
+/* The answer that `route`, found in `field`, gives to a request of the client
+ * that routes_client gave. It borrows route and field. */
+void routes_fill(struct routes *routes, struct route *route, struct span field,
+		 enum answer_source source, uint64_t client,
+		 struct answer *answer);
+
+#endif
