@@ -12,23 +12,26 @@ enum {
 	SIEVE_STEPS = 64,  /* entries that one eviction may pass over */
 	SWEEP_STEPS = 512, /* entries that one step of a sweep looks at */
 	DUE_SHARE = 5,	   /* the last fifth of a life */
+	YOUNG_PARTS = 7,   /* of ten: what no cut and no last fifth takes */
 	CUT_PARTS = 2550,  /* a life is cut by up to 255 of these: a tenth */
 	HITS_MAX = UINT8_MAX,
 };
 
+/* What a hit touches lies together. */
 struct entry {
-	struct entry *chain; /* next in the bucket */
 	struct entry *newer; /* on the ring of its kind */
 	struct entry *older;
+	struct entry *chain; /* next in the bucket */
 	int64_t asked_ms;
 	uint32_t epoch; /* in which it was asked */
+	uint32_t hash;	/* of the field */
 	uint16_t value_len;
 	uint8_t field_len;
 	uint8_t hits; /* since the last sweep; stays at HITS_MAX */
 	uint8_t cut;  /* of its life, in parts of CUT_PARTS */
 	bool is_absent : 1;
 	bool is_used : 1;	  /* since the hand last passed */
-	_Alignas(4) char bytes[]; /* the value, then the field */
+	_Alignas(4) char bytes[]; /* the field, then, aligned too, the value */
 };
 
 /* The entries of one kind, from the oldest to the newest. */
@@ -53,7 +56,9 @@ struct cache {
 	struct ring values;
 	struct ring absents;
 	uint32_t epoch;
-	bool is_pushed;		 /* changes are pushed to us */
+	int64_t young_ms[2]; /* of a value and an absence: what is younger than
+				this is fresh and not due, whatever its cut */
+	bool is_pushed;	     /* changes are pushed to us */
 	int64_t pushed_until_ms; /* when they last were; 0 is never */
 	struct entry *swept;	 /* where the sweep goes on, or NULL */
 	struct entry *walked;	 /* where the walk goes on, or NULL */
@@ -64,6 +69,16 @@ struct cache {
 /* A sweep walks the values once for each class: those with at least so many
  * hits. Sorting a million entries would stall the loop. */
 static const uint8_t sweep_classes[] = {64, 8, 1, 0};
+
+static void set_young(struct cache *cache)
+{
+	int factor = cache->is_pushed ? CACHE_PUSH_FACTOR : 1;
+
+	cache->young_ms[false] =
+		cache->options.ttl_ms / 10 * YOUNG_PARTS * factor;
+	cache->young_ms[true] =
+		cache->options.negative_ms / 10 * YOUNG_PARTS * factor;
+}
 
 struct cache *cache_new(const struct cache_options *options,
 			const struct hash_secret *secret)
@@ -85,6 +100,7 @@ struct cache *cache_new(const struct cache_options *options,
 	/* A host under a wildcard needs its own absences side by side. */
 	if (cache->absents.max < CACHE_ABSENT_SHARE)
 		cache->absents.max = CACHE_ABSENT_SHARE;
+	set_young(cache);
 	cache->buckets = calloc(buckets, sizeof(struct entry *));
 	if (!cache->buckets) {
 		free(cache);
@@ -122,12 +138,26 @@ const struct cache_counters *cache_count(const struct cache *cache)
 
 static struct span entry_field(const struct entry *entry)
 {
-	return (struct span){entry->bytes + entry->value_len, entry->field_len};
+	return (struct span){entry->bytes, entry->field_len};
 }
 
-static struct entry **find_bucket(struct cache *cache, struct span field)
+static size_t value_offset(size_t field_len)
 {
-	uint64_t hash = hash_span(&cache->secret, field);
+	return (field_len + 3) / 4 * 4;
+}
+
+static char *entry_value(struct entry *entry)
+{
+	return entry->bytes + value_offset(entry->field_len);
+}
+
+uint32_t cache_hash(const struct cache *cache, struct span field)
+{
+	return (uint32_t)hash_span(&cache->secret, field);
+}
+
+static struct entry **find_bucket(struct cache *cache, uint32_t hash)
+{
 	size_t bucket = hash & cache->mask;
 
 	if (bucket < cache->split)
@@ -136,11 +166,13 @@ static struct entry **find_bucket(struct cache *cache, struct span field)
 }
 
 /* Where the pointer to the field's entry is, or would be. */
-static struct entry **find_slot(struct cache *cache, struct span field)
+static struct entry **find_slot(struct cache *cache, uint32_t hash,
+				struct span field)
 {
-	struct entry **slot = find_bucket(cache, field);
+	struct entry **slot = find_bucket(cache, hash);
 
-	while (*slot && !span_equal(entry_field(*slot), field))
+	while (*slot && ((*slot)->hash != hash ||
+			 !span_equal(entry_field(*slot), field)))
 		slot = &(*slot)->chain;
 	return slot;
 }
@@ -154,7 +186,7 @@ static void split_bucket(struct cache *cache)
 	cache->buckets[cache->split++] = NULL;
 	while (entry) {
 		struct entry *next = entry->chain;
-		struct entry **bucket = find_bucket(cache, entry_field(entry));
+		struct entry **bucket = find_bucket(cache, entry->hash);
 
 		entry->chain = *bucket;
 		*bucket = entry;
@@ -235,7 +267,7 @@ static void evict_one(struct cache *cache, struct ring *ring)
 		entry = entry->newer ? entry->newer : ring->oldest;
 	}
 	ring->hand = entry;
-	remove_entry(cache, find_slot(cache, entry_field(entry)));
+	remove_entry(cache, find_slot(cache, entry->hash, entry_field(entry)));
 	cache->counters.evictions++;
 }
 
@@ -280,34 +312,56 @@ static int64_t end_of(const struct cache *cache, const struct entry *entry,
 	return end_ms;
 }
 
-enum cache_state cache_get(struct cache *cache, struct span field,
-			   int64_t now_ms, struct cache_hit *hit)
+/* What is not young is looked at closely. */
+static enum cache_state judge(const struct cache *cache,
+			      const struct entry *entry, int64_t now_ms,
+			      bool *is_due)
 {
-	struct entry *entry = *find_slot(cache, field);
-	int64_t life_ms, end_ms;
+	int64_t life_ms = life_of(cache, entry);
+	int64_t end_ms = end_of(cache, entry, now_ms, life_ms);
+
+	*is_due = false;
+	if (now_ms >= end_ms && now_ms - end_ms >= cache->options.stale_ms)
+		return CACHE_UNKNOWN;
+	if (now_ms >= end_ms)
+		return CACHE_STALE;
+	if (cache->is_pushed)
+		life_ms *= CACHE_PUSH_FACTOR;
+	*is_due = entry->asked_ms + life_ms - now_ms <= life_ms / DUE_SHARE;
+	return CACHE_FRESH;
+}
+
+enum cache_state cache_get_hashed(struct cache *cache, uint32_t hash,
+				  struct span field, int64_t now_ms,
+				  struct cache_hit *hit)
+{
+	struct entry *entry = *find_slot(cache, hash, field);
+	enum cache_state state = CACHE_FRESH;
 
 	if (!entry)
 		return CACHE_UNKNOWN;
 	/* A clock that jumps back must not make an entry live for ever. */
 	if (entry->asked_ms > now_ms)
 		entry->asked_ms = now_ms;
-	life_ms = life_of(cache, entry);
-	end_ms = end_of(cache, entry, now_ms, life_ms);
-	if (now_ms >= end_ms && now_ms - end_ms >= cache->options.stale_ms)
-		return CACHE_UNKNOWN;
+	hit->is_due = false;
+	if (entry->epoch != cache->epoch ||
+	    now_ms - entry->asked_ms >= cache->young_ms[entry->is_absent])
+		state = judge(cache, entry, now_ms, &hit->is_due);
+	if (state == CACHE_UNKNOWN)
+		return state;
 	entry->is_used = true;
 	if (entry->hits < HITS_MAX)
 		entry->hits++;
-	hit->value = entry->is_absent ? NULL : entry->bytes;
+	hit->value = entry->is_absent ? NULL : entry_value(entry);
 	hit->len = entry->value_len;
-	if (now_ms >= end_ms) {
-		hit->is_due = false;
-		return CACHE_STALE;
-	}
-	if (cache->is_pushed)
-		life_ms *= CACHE_PUSH_FACTOR;
-	hit->is_due = entry->asked_ms + life_ms - now_ms <= life_ms / DUE_SHARE;
-	return CACHE_FRESH;
+	return state;
+}
+
+enum cache_state cache_get(struct cache *cache, struct span field,
+			   int64_t now_ms, struct cache_hit *hit)
+{
+	return cache_get_hashed(cache, cache_hash(cache, field), field, now_ms,
+				hit);
 }
 
 uint32_t cache_epoch(const struct cache *cache)
@@ -325,11 +379,13 @@ void cache_set_push(struct cache *cache, bool is_up, int64_t now_ms)
 	if (cache->is_pushed && !is_up)
 		cache->pushed_until_ms = now_ms;
 	cache->is_pushed = is_up;
+	set_young(cache);
 }
 
 bool cache_is_outdated(struct cache *cache, struct span field)
 {
-	const struct entry *entry = *find_slot(cache, field);
+	const struct entry *entry =
+		*find_slot(cache, cache_hash(cache, field), field);
 
 	return entry && !entry->is_absent && entry->epoch != cache->epoch;
 }
@@ -352,7 +408,7 @@ bool cache_walk(struct cache *cache, int64_t now_ms, struct span *field,
 	*age_ms = end_ms < now_ms ? now_ms - end_ms : 0;
 	cache->walked = next_walked(cache, entry);
 	*field = entry_field(entry);
-	*value = entry->is_absent ? NULL : entry->bytes;
+	*value = entry->is_absent ? NULL : entry_value(entry);
 	return true;
 }
 
@@ -392,8 +448,8 @@ bool cache_sweep(struct cache *cache, struct span *fields, size_t max,
 	return true;
 }
 
-static struct entry *add_entry(struct cache *cache, struct span field,
-			       size_t len, bool is_absent)
+static struct entry *add_entry(struct cache *cache, uint32_t hash,
+			       struct span field, size_t len, bool is_absent)
 {
 	struct ring *ring = ring_of(cache, is_absent);
 	struct entry *entry;
@@ -401,21 +457,23 @@ static struct entry *add_entry(struct cache *cache, struct span field,
 
 	while (ring->count >= ring->max)
 		evict_one(cache, ring);
-	entry = malloc(sizeof(*entry) + len + field.len);
+	entry = malloc(offsetof(struct entry, bytes) + value_offset(field.len) +
+		       len);
 	if (!entry) {
 		cache->counters.failures++;
 		return NULL;
 	}
+	entry->hash = hash;
 	entry->value_len = (uint16_t)len;
 	entry->field_len = (uint8_t)field.len;
 	entry->is_absent = is_absent;
 	entry->is_used = false;
 	entry->hits = 0;
-	memcpy(entry->bytes + len, field.p, field.len);
+	memcpy(entry->bytes, field.p, field.len);
 	if (cache->values.count + cache->absents.count >
 	    cache->mask + cache->split)
 		split_bucket(cache);
-	bucket = find_bucket(cache, field);
+	bucket = find_bucket(cache, hash);
 	entry->chain = *bucket;
 	*bucket = entry;
 	link_entry(ring, entry);
@@ -433,24 +491,25 @@ static void date_entry(struct cache *cache, struct entry *entry,
 void cache_put(struct cache *cache, struct span field, const void *value,
 	       size_t len, int64_t asked_ms, uint32_t epoch)
 {
-	struct entry **slot = find_slot(cache, field);
+	uint32_t hash = cache_hash(cache, field);
+	struct entry **slot = find_slot(cache, hash, field);
 	struct entry *entry = *slot;
 
 	if (!value)
 		len = 0;
 	if (!entry || entry->is_absent != !value || entry->value_len != len ||
-	    (len > 0 && memcmp(entry->bytes, value, len) != 0))
+	    (len > 0 && memcmp(entry_value(entry), value, len) != 0))
 		cache->counters.changes++;
 	if (entry && (entry->is_absent != !value || entry->value_len != len)) {
 		remove_entry(cache, slot);
 		entry = NULL;
 	}
 	if (!entry && field.len <= CACHE_FIELD_MAX && len <= UINT16_MAX)
-		entry = add_entry(cache, field, len, !value);
+		entry = add_entry(cache, hash, field, len, !value);
 	if (entry) {
 		date_entry(cache, entry, asked_ms, epoch);
 		if (len > 0)
-			memcpy(entry->bytes, value, len);
+			memcpy(entry_value(entry), value, len);
 	}
 	cache->counters.values = cache->values.count;
 	cache->counters.absents = cache->absents.count;
@@ -458,15 +517,17 @@ void cache_put(struct cache *cache, struct span field, const void *value,
 
 void *cache_find(struct cache *cache, struct span field)
 {
-	struct entry *entry = *find_slot(cache, field);
+	struct entry *entry =
+		*find_slot(cache, cache_hash(cache, field), field);
 
-	return entry && !entry->is_absent ? entry->bytes : NULL;
+	return entry && !entry->is_absent ? entry_value(entry) : NULL;
 }
 
 void cache_renew(struct cache *cache, struct span field, int64_t asked_ms,
 		 uint32_t epoch)
 {
-	struct entry *entry = *find_slot(cache, field);
+	struct entry *entry =
+		*find_slot(cache, cache_hash(cache, field), field);
 
 	if (entry)
 		date_entry(cache, entry, asked_ms, epoch);

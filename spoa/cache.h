@@ -69,6 +69,14 @@ void cache_free(struct cache *cache);
 enum cache_state cache_get(struct cache *cache, struct span field,
 			   int64_t now_ms, struct cache_hit *hit) MUST_CHECK;
 
+/* The hash of a field. */
+uint32_t cache_hash(const struct cache *cache, struct span field);
+
+/* The same as cache_get for a field whose hash is known. */
+enum cache_state cache_get_hashed(struct cache *cache, uint32_t hash,
+				  struct span field, int64_t now_ms,
+				  struct cache_hit *hit) MUST_CHECK;
+
 /* Keeps a copy of `value`, or with NULL that the field is absent, as was asked
  * at `asked_ms` in `epoch`. Lives are shortened by up to a tenth, at random, so
  * that entries made together do not end together. Without memory the field

@@ -36,13 +36,27 @@ static inline void absorb(struct sip *s, uint64_t word)
 	s->v0 ^= word;
 }
 
-/* Up to eight bytes as a little-endian number on every machine. */
-static inline uint64_t get_word(const char *p, size_t len)
+/* Eight bytes as a little-endian number on every machine. */
+static inline uint64_t get_word(const char *p)
 {
+	uint64_t word;
+
+	memcpy(&word, p, sizeof(word));
+	return le64toh(word);
+}
+
+/* The same of the bytes behind the last whole word. Where there is a word
+ * before them, the last eight bytes hold them all. */
+static inline uint64_t get_rest(struct span text)
+{
+	size_t rest = text.len % 8;
 	uint64_t word = 0;
 
-	memcpy(&word, p, len);
-	return le64toh(word);
+	if (rest > 0 && text.len > 8)
+		return get_word(text.p + text.len - 8) >> (64 - rest * 8);
+	while (rest > 0)
+		word = word << 8 | (uint8_t)text.p[--rest];
+	return word;
 }
 
 uint64_t hash_span(const struct hash_secret *secret, struct span text)
@@ -54,14 +68,11 @@ uint64_t hash_span(const struct hash_secret *secret, struct span text)
 		.v3 = secret->k1 ^ 0x7465646279746573ULL,
 	};
 	size_t whole = text.len / 8 * 8;
-	uint64_t rest = (uint64_t)text.len << 56;
 	size_t i;
 
 	for (i = 0; i < whole; i += 8)
-		absorb(&s, get_word(text.p + i, 8));
-	if (whole < text.len)
-		rest |= get_word(text.p + whole, text.len - whole);
-	absorb(&s, rest);
+		absorb(&s, get_word(text.p + i));
+	absorb(&s, (uint64_t)text.len << 56 | get_rest(text));
 	s.v2 ^= 0xff;
 	mix(&s);
 	mix(&s);

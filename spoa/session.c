@@ -22,30 +22,60 @@ enum {
 /* Puts a literal without its NUL. */
 #define PUT_LITERAL(w, text) spop_put_bytes(w, text, sizeof(text) - 1)
 
-static const struct span status_names[] = {
-	[ANSWER_OK] = {"ok", sizeof("ok") - 1},
-	[ANSWER_NOT_FOUND] = {"not_found", sizeof("not_found") - 1},
-	[ANSWER_BAD_HOST] = {"bad_host", sizeof("bad_host") - 1},
-	[ANSWER_BAD_ROUTE] = {"bad_route", sizeof("bad_route") - 1},
-	[ANSWER_DOWN] = {"down", sizeof("down") - 1},
-	[ANSWER_UNAVAILABLE] = {"unavailable", sizeof("unavailable") - 1},
+/* The actions that set `status` and `source`, padded, so that they are copied
+ * with a length that the compiler knows. */
+struct text_action {
+	char bytes[32];
+	uint8_t len;
+	uint8_t text_len; /* of the text at the end */
 };
 
-static const struct span source_names[] = {
-	[ANSWER_FROM_CACHE] = {"cache", sizeof("cache") - 1},
-	[ANSWER_FROM_REDIS] = {"redis", sizeof("redis") - 1},
-	[ANSWER_FROM_STALE] = {"stale", sizeof("stale") - 1},
-	[ANSWER_FROM_NONE] = {"none", sizeof("none") - 1},
+/* Both names have six bytes. */
+#define TEXT_ACTION(name, len, text)                                           \
+	{                                                                      \
+		SET_VAR("\x06", name, "\x08")                                  \
+		len text, sizeof(SET_VAR("\x06", name, "\x08") len text) - 1,  \
+			sizeof(text) - 1                                       \
+	}
+
+static const struct text_action statuses[] = {
+	[ANSWER_OK] = TEXT_ACTION("status", "\x02", "ok"),
+	[ANSWER_NOT_FOUND] = TEXT_ACTION("status", "\x09", "not_found"),
+	[ANSWER_BAD_HOST] = TEXT_ACTION("status", "\x08", "bad_host"),
+	[ANSWER_BAD_ROUTE] = TEXT_ACTION("status", "\x09", "bad_route"),
+	[ANSWER_DOWN] = TEXT_ACTION("status", "\x04", "down"),
+	[ANSWER_UNAVAILABLE] = TEXT_ACTION("status", "\x0b", "unavailable"),
 };
+
+static const struct text_action sources[] = {
+	[ANSWER_FROM_CACHE] = TEXT_ACTION("source", "\x05", "cache"),
+	[ANSWER_FROM_REDIS] = TEXT_ACTION("source", "\x05", "redis"),
+	[ANSWER_FROM_STALE] = TEXT_ACTION("source", "\x05", "stale"),
+	[ANSWER_FROM_NONE] = TEXT_ACTION("source", "\x04", "none"),
+};
+
+static const char *action_text(const struct text_action *action)
+{
+	return action->bytes + action->len - action->text_len;
+}
 
 const char *answer_status_name(enum answer_status status)
 {
-	return status_names[status].p;
+	return action_text(&statuses[status]);
 }
 
 const char *answer_source_name(enum answer_source source)
 {
-	return source_names[source].p;
+	return action_text(&sources[source]);
+}
+
+/* Its padding is overwritten by what follows. */
+static inline void put_action(struct spop_writer *w,
+			      const struct text_action *action)
+{
+	spop_put_bytes(w, action->bytes, sizeof(action->bytes));
+	if (!w->failed)
+		w->p -= sizeof(action->bytes) - action->len;
 }
 
 void session_init(struct session *s)
@@ -365,23 +395,24 @@ static bool names_client(const struct spop_value *value)
 }
 
 /* Reads every message to the end, so that a broken frame is seen as such, and
- * keeps the arguments of the first message `route`. */
-static void get_question(struct spop_reader *r, struct question *q)
+ * keeps the arguments of the first message `route`. False when it is broken. */
+static bool get_question(struct spop_reader r, struct question *q)
 {
 	bool seen_route = false;
 
-	while (!r->failed && r->p < r->end) {
-		struct span message = spop_get_string(r);
-		unsigned int args = spop_get_byte(r);
+	q->host = q->client = (struct span){0};
+	while (!r.failed && r.p < r.end) {
+		struct span message = spop_get_string(&r);
+		unsigned int args = spop_get_byte(&r);
 		bool seen_host = seen_route || !span_is(message, "route");
 		bool seen_client = seen_host;
 
 		seen_route = seen_route || !seen_host;
-		for (; args > 0 && !r->failed; args--) {
-			struct span name = spop_get_string(r);
+		for (; args > 0 && !r.failed; args--) {
+			struct span name = spop_get_string(&r);
 			struct spop_value value;
 
-			spop_get_value(r, &value);
+			spop_get_value(&r, &value);
 			if (!seen_host && span_is(name, "host")) {
 				seen_host = true;
 				if (value.type == SPOP_STRING)
@@ -393,48 +424,28 @@ static void get_question(struct spop_reader *r, struct question *q)
 			}
 		}
 	}
+	return !r.failed;
 }
 
-static bool take_notify(struct session *s, struct spop_frame *frame,
-			struct question *q)
+/* Settles one frame that session_more left. */
+static void take_frame(struct session *s, struct spop_frame *frame)
 {
-	if (s->state != SESSION_OPEN) {
-		session_end(s, SPOP_INVALID, "NOTIFY before HELLO");
-		return false;
-	}
-	*q = (struct question){.stream_id = frame->stream_id,
-			       .frame_id = frame->frame_id};
-	get_question(&frame->payload, q);
-	if (frame->payload.failed) {
-		session_end(s, SPOP_INVALID, "invalid frame received");
-		return false;
-	}
-	s->unanswered++;
-	return true;
-}
+	bool is_notify = frame->type == SPOP_HAPROXY_NOTIFY;
 
-/* Settles one frame; true when it is a question. */
-static bool take_frame(struct session *s, struct spop_frame *frame,
-		       struct question *q)
-{
-	bool known = frame->type == SPOP_HAPROXY_HELLO ||
-		     frame->type == SPOP_HAPROXY_DISCONNECT ||
-		     frame->type == SPOP_HAPROXY_NOTIFY;
-
-	if (!known)
-		return false;
-	if (!(frame->flags & SPOP_FIN)) {
+	if (!is_notify && frame->type != SPOP_HAPROXY_HELLO &&
+	    frame->type != SPOP_HAPROXY_DISCONNECT)
+		return;
+	if (!(frame->flags & SPOP_FIN))
 		session_end(s, SPOP_FRAGMENTED,
 			    "fragmentation is not supported");
-		return false;
-	}
-	if (frame->type == SPOP_HAPROXY_NOTIFY)
-		return take_notify(s, frame, q);
-	if (frame->type == SPOP_HAPROXY_HELLO)
+	else if (is_notify && s->state != SESSION_OPEN)
+		session_end(s, SPOP_INVALID, "NOTIFY before HELLO");
+	else if (is_notify)
+		session_end(s, SPOP_INVALID, "invalid frame received");
+	else if (frame->type == SPOP_HAPROXY_HELLO)
 		take_hello(s, frame);
 	else
 		take_disconnect(s, frame);
-	return false;
 }
 
 /* Would one more answer pass the bound, once all that is asked is answered?
@@ -447,12 +458,33 @@ static bool is_full(const struct session *s)
 	       SESSION_OUTPUT_MAX - GOODBYE_MAX;
 }
 
+bool session_more(struct session *s, struct question *q)
+{
+	struct spop_frame frame;
+	size_t used = 0;
+
+	if (s->state != SESSION_OPEN || is_full(s) ||
+	    spop_get_frame(s->in + s->in_used, s->in_len - s->in_used,
+			   s->frame_max, &frame, &used) != SPOP_PARSED ||
+	    frame.type != SPOP_HAPROXY_NOTIFY || !(frame.flags & SPOP_FIN))
+		return false;
+	q->stream_id = frame.stream_id;
+	q->frame_id = frame.frame_id;
+	if (!get_question(frame.payload, q))
+		return false;
+	s->in_used += used;
+	s->unanswered++;
+	return true;
+}
+
 enum session_event session_next(struct session *s, struct question *q)
 {
 	while (s->state != SESSION_OVER) {
 		struct spop_frame frame;
 		size_t used = 0;
 
+		if (session_more(s, q))
+			return SESSION_QUESTION;
 		if (is_full(s))
 			return SESSION_FULL;
 		switch (spop_get_frame(s->in + s->in_used,
@@ -460,8 +492,7 @@ enum session_event session_next(struct session *s, struct question *q)
 				       &frame, &used)) {
 		case SPOP_PARSED:
 			s->in_used += used;
-			if (take_frame(s, &frame, q))
-				return SESSION_QUESTION;
+			take_frame(s, &frame);
 			break;
 		case SPOP_PARTIAL:
 			return SESSION_HUNGRY;
@@ -504,14 +535,12 @@ static void put_actions(struct spop_writer *w, const struct answer *a)
 {
 	uint8_t *before_route;
 
-	PUT_LITERAL(w, SET_VAR("\x06", "status", "\x08"));
-	spop_put_string(w, status_names[a->status]);
+	put_action(w, &statuses[a->status]);
 	if (a->status == ANSWER_OK)
 		put_target(w, a);
 	if (a->status == ANSWER_OK && a->address2_len > 0)
 		put_second(w, a);
-	PUT_LITERAL(w, SET_VAR("\x06", "source", "\x08"));
-	spop_put_string(w, source_names[a->source]);
+	put_action(w, &sources[a->source]);
 	if (a->backend.len > 0) {
 		PUT_LITERAL(w, SET_VAR("\x07", "backend", "\x08"));
 		spop_put_string(w, a->backend);

@@ -106,6 +106,11 @@ void session_feed(struct session *s, const uint8_t *bytes, size_t len);
 enum session_event session_next(struct session *s,
 				struct question *q) MUST_CHECK;
 
+/* The same when the next frame is a question, whole and sound, and there is
+ * room for its answer; else false, and nothing has happened. So questions can
+ * be collected and answered together. */
+bool session_more(struct session *s, struct question *q) MUST_CHECK;
+
 /* How many of the fed bytes are done with. */
 size_t session_used(const struct session *s);
 

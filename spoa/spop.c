@@ -5,34 +5,25 @@
  */
 #include "spop.h"
 
-uint64_t spop_get_long_varint(struct spop_reader *r, uint8_t first)
+const uint8_t *spop_read_long_varint(const uint8_t *p, const uint8_t *end,
+				     uint64_t *n)
 {
-	uint64_t n = first;
 	unsigned int shift = 4;
 
-	for (;;) {
-		uint64_t byte = spop_get_byte(r);
-		uint64_t part;
+	for (; p < end; shift += 7) {
+		uint64_t byte = *p++;
 
-		if (r->failed)
-			return 0;
 		/* The tenth byte is shifted by 60: only four bits fit. */
-		if (shift > 60 || (shift == 60 && byte > 15)) {
-			r->failed = true;
-			return 0;
-		}
-		part = byte << shift;
-		if (__builtin_add_overflow(n, part, &n)) {
-			r->failed = true;
-			return 0;
-		}
+		if (shift > 60 || (shift == 60 && byte > 15) ||
+		    __builtin_add_overflow(*n, byte << shift, n))
+			return NULL;
 		if (byte < 128)
-			return n;
-		shift += 7;
+			return p;
 	}
+	return NULL;
 }
 
-void spop_get_value(struct spop_reader *r, struct spop_value *value)
+void spop_get_other_value(struct spop_reader *r, struct spop_value *value)
 {
 	uint8_t first = spop_get_byte(r);
 
@@ -55,10 +46,10 @@ void spop_get_value(struct spop_reader *r, struct spop_value *value)
 	case SPOP_IPV6:
 		value->bytes = spop_get_bytes(r, 16);
 		break;
-	case SPOP_STRING:
 	case SPOP_BINARY:
 		value->bytes = spop_get_string(r);
 		break;
+	case SPOP_STRING:
 	default:
 		r->failed = true;
 		break;
@@ -102,43 +93,31 @@ enum spop_parse spop_get_frame(const uint8_t *bytes, size_t len, size_t limit,
 	return SPOP_PARSED;
 }
 
-void spop_put_long_varint(struct spop_writer *w, uint64_t n)
+uint8_t *spop_write_long_varint(uint8_t *p, const uint8_t *end, uint64_t n)
 {
-	spop_put_byte(w, (uint8_t)(n | 0xf0));
-	n = (n - 240) >> 4;
-	while (n >= 128) {
-		spop_put_byte(w, (uint8_t)(n | 0x80));
-		n = (n - 128) >> 7;
+	if (p == end)
+		return NULL;
+	*p++ = (uint8_t)(n | 0xf0);
+	for (n = (n - 240) >> 4; n >= 128; n = (n - 128) >> 7) {
+		if (p == end)
+			return NULL;
+		*p++ = (uint8_t)(n | 0x80);
 	}
-	spop_put_byte(w, (uint8_t)n);
-}
-
-static void put_uint32(uint8_t *p, uint32_t n)
-{
-	p[0] = (uint8_t)(n >> 24);
-	p[1] = (uint8_t)(n >> 16);
-	p[2] = (uint8_t)(n >> 8);
-	p[3] = (uint8_t)n;
-}
-
-uint8_t *spop_begin_frame(struct spop_writer *w, enum spop_frame_type type,
-			  uint64_t stream_id, uint64_t frame_id)
-{
-	uint8_t *begin = w->p;
-	uint8_t head[9];
-
-	put_uint32(head, 0);
-	head[4] = (uint8_t)type;
-	put_uint32(head + 5, SPOP_FIN);
-	spop_put_bytes(w, head, sizeof(head));
-	spop_put_varint(w, stream_id);
-	spop_put_varint(w, frame_id);
-	return begin;
+	if (p == end)
+		return NULL;
+	*p++ = (uint8_t)n;
+	return p;
 }
 
 void spop_end_frame(struct spop_writer *w, uint8_t *begin)
 {
+	uint32_t length;
+
 	if (w->failed)
 		return;
-	put_uint32(begin, (uint32_t)(w->p - begin - SPOP_LENGTH_BYTES));
+	length = (uint32_t)(w->p - begin - SPOP_LENGTH_BYTES);
+	begin[0] = (uint8_t)(length >> 24);
+	begin[1] = (uint8_t)(length >> 16);
+	begin[2] = (uint8_t)(length >> 8);
+	begin[3] = (uint8_t)length;
 }

@@ -96,7 +96,8 @@ enum spop_parse {
 };
 
 /* The getters and putters are inline: an answer takes some twenty of them, and
- * with constant lengths they melt into a few moves. */
+ * with constant lengths they melt into a few moves. No call that is made often
+ * is given the cursor's address, so that it can stay in registers. */
 
 static inline struct span spop_get_bytes(struct spop_reader *r, uint64_t len)
 {
@@ -121,17 +122,27 @@ static inline uint8_t spop_get_byte(struct spop_reader *r)
 	return *r->p++;
 }
 
-/* The rest of a variable-length integer whose first byte `first` is 240 or
- * more. */
-uint64_t spop_get_long_varint(struct spop_reader *r, uint8_t first);
+/* Reads the rest of a variable-length integer whose first byte, 240 or more, is
+ * in `*n`. Returns where it ends, or NULL when it does not. */
+const uint8_t *spop_read_long_varint(const uint8_t *p, const uint8_t *end,
+				     uint64_t *n);
 
 /* SPOE.txt 3.1, a variable-length integer. Fails when it does not fit 64 bits
  * or the bytes end inside it. */
 static inline uint64_t spop_get_varint(struct spop_reader *r)
 {
-	uint8_t first = spop_get_byte(r);
+	uint64_t n = spop_get_byte(r);
 
-	return first < 240 ? first : spop_get_long_varint(r, first);
+	if (n >= 240) {
+		const uint8_t *next = spop_read_long_varint(r->p, r->end, &n);
+
+		if (!next) {
+			r->failed = true;
+			return 0;
+		}
+		r->p = next;
+	}
+	return n;
 }
 
 /* A length and as many bytes. The span borrows the reader's bytes. */
@@ -140,9 +151,26 @@ static inline struct span spop_get_string(struct spop_reader *r)
 	return spop_get_bytes(r, spop_get_varint(r));
 }
 
+/* A typed value that is no string. */
+void spop_get_other_value(struct spop_reader *r, struct spop_value *value);
+
 /* A typed value. Fails on the reserved types 10 to 15, whose length nobody
  * knows. On failure `*value` is NULL-typed. */
-void spop_get_value(struct spop_reader *r, struct spop_value *value);
+static inline void spop_get_value(struct spop_reader *r,
+				  struct spop_value *value)
+{
+	if (r->failed || r->p == r->end || (*r->p & 0x0f) != SPOP_STRING) {
+		struct spop_reader copy = *r;
+
+		spop_get_other_value(&copy, value);
+		*r = copy;
+		return;
+	}
+	r->p++;
+	value->bytes = spop_get_string(r);
+	value->integer = 0;
+	value->type = r->failed ? SPOP_NULL : SPOP_STRING;
+}
 
 /* Reads the frame at `bytes`, whose length, not counting its own four bytes,
  * may be at most `limit`. On SPOP_PARSED fills `*frame` and `*used`. */
@@ -171,15 +199,23 @@ static inline void spop_put_byte(struct spop_writer *w, uint8_t byte)
 	*w->p++ = byte;
 }
 
-/* A variable-length integer of 240 or more. */
-void spop_put_long_varint(struct spop_writer *w, uint64_t n);
+/* Writes a variable-length integer of 240 or more. Returns where it ends, or
+ * NULL when there is no room. */
+uint8_t *spop_write_long_varint(uint8_t *p, const uint8_t *end, uint64_t n);
 
 static inline void spop_put_varint(struct spop_writer *w, uint64_t n)
 {
-	if (n < 240)
+	uint8_t *next;
+
+	if (n < 240) {
 		spop_put_byte(w, (uint8_t)n);
+		return;
+	}
+	next = w->failed ? NULL : spop_write_long_varint(w->p, w->end, n);
+	if (next)
+		w->p = next;
 	else
-		spop_put_long_varint(w, n);
+		w->failed = true;
 }
 
 /* A length and the bytes, without a type. */
@@ -191,8 +227,18 @@ static inline void spop_put_string(struct spop_writer *w, struct span text)
 
 /* Opens a frame with the flag FIN alone. Returns where its length goes, for
  * spop_end_frame. */
-uint8_t *spop_begin_frame(struct spop_writer *w, enum spop_frame_type type,
-			  uint64_t stream_id, uint64_t frame_id);
+static inline uint8_t *spop_begin_frame(struct spop_writer *w,
+					enum spop_frame_type type,
+					uint64_t stream_id, uint64_t frame_id)
+{
+	const uint8_t head[] = {0, 0, 0, 0, (uint8_t)type, 0, 0, 0, SPOP_FIN};
+	uint8_t *begin = w->p;
+
+	spop_put_bytes(w, head, sizeof(head));
+	spop_put_varint(w, stream_id);
+	spop_put_varint(w, frame_id);
+	return begin;
+}
 
 /* Writes the length of the frame that began at `begin`. Does nothing when the
  * writer has failed. */

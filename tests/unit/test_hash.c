@@ -16,8 +16,9 @@ static void test_known_values(void **state)
 		size_t len;
 		uint64_t hash;
 	} rows[] = {
-		{0, 0xabac0158050fc4dcULL},
-		{1, 0xc9f49bf37d57ca93ULL},
+		{0, 0xabac0158050fc4dcULL},  {1, 0xc9f49bf37d57ca93ULL},
+		{7, 0xd3927d989bb11140ULL},  {11, 0x70c118c1f94dc352ULL},
+		{15, 0xd320d86d2a519956ULL}, {23, 0x525a0e7fdae6c123ULL},
 	};
 	char bytes[64];
 	size_t i;
