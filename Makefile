@@ -64,9 +64,11 @@ $(out)/%.o: %.c Makefile
 # linker proves the layers.
 unit_rooms := spop session hash host route balance guard cache sweep resolver \
 	sieve redis_url opts log listener bad_routes json metrics
+unit_rooms += pulse names due roster report
 links_session := spop
 links_cache := hash
 links_opts := opts_table
+links_roster := due hash names pulse
 links_bad_routes := hash log route
 links_sweep := cache hash
 links_routes := balance cache guard hash route session spop
@@ -84,12 +86,13 @@ $(unit_tests): $(out)/tests/unit/test_%: $(out)/tests/unit/test_%.o \
 	@$(CC) $(base_ldflags) $(no_lto) $(LDFLAGS) -o $@ $^ $(unit_libs)
 
 # What a fuzz target needs besides its own file.
-fuzz_targets := session host route sieve opts
+fuzz_targets := session host route sieve opts report
 fuzz_session := session spop
 fuzz_host := host
 fuzz_route := route guard
 fuzz_sieve := sieve
 fuzz_opts := opts opts_table
+fuzz_report := report
 replays := $(fuzz_targets:%=$(out)/tests/fuzz/replay_%)
 
 $(replays): $(out)/tests/fuzz/replay_%: $(out)/tests/fuzz/fuzz_%.o \

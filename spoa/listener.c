@@ -103,8 +103,8 @@ static int say(char error[LISTENER_ERROR_MAX], int fd, const char *what)
 	return -1;
 }
 
-/* Is the path a socket that nobody listens on any more? */
-static bool is_abandoned(const struct listener_address *address)
+/* Is the path a socket of this type that nobody listens on any more? */
+static bool is_abandoned(const struct listener_address *address, int type)
 {
 	struct stat status;
 	int fd, result;
@@ -112,7 +112,7 @@ static bool is_abandoned(const struct listener_address *address)
 	if (lstat(address->address.unix_path.sun_path, &status) != 0 ||
 	    !S_ISSOCK(status.st_mode))
 		return false;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return false;
 	result = connect(fd, &address->address.any, address->len);
@@ -133,14 +133,14 @@ static const char *set_file(const struct listener_address *address)
 	return NULL;
 }
 
-static int open_unix(const struct listener_address *address, int fd,
+static int open_unix(const struct listener_address *address, int fd, int type,
 		     char error[LISTENER_ERROR_MAX])
 {
 	const char *failed;
 	mode_t mask;
 	int result;
 
-	if (is_abandoned(address))
+	if (is_abandoned(address, type))
 		unlink(address->address.unix_path.sun_path);
 	/* Nobody else may connect before group and mode are set. */
 	mask = umask(0177);
@@ -157,12 +157,11 @@ static int open_unix(const struct listener_address *address, int fd,
 	return fd;
 }
 
-static int open_tcp(const struct listener_address *address, int fd,
-		    bool reuse_port, char error[LISTENER_ERROR_MAX])
+static int open_ip(const struct listener_address *address, int fd,
+		   bool reuse_port, char error[LISTENER_ERROR_MAX])
 {
 	int on = 1;
 
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (reuse_port &&
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0)
 		return say(error, fd, "SO_REUSEPORT");
@@ -173,16 +172,34 @@ static int open_tcp(const struct listener_address *address, int fd,
 	return fd;
 }
 
-int listener_open(const struct listener_address *address, bool reuse_port,
-		  char error[LISTENER_ERROR_MAX])
+static int open_socket(const struct listener_address *address, int type,
+		       bool reuse_port, char error[LISTENER_ERROR_MAX])
 {
 	int family = address->address.any.sa_family;
-	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int on = 1;
 
 	if (fd < 0)
 		return say(error, fd, "socket");
-	fd = family == AF_UNIX ? open_unix(address, fd, error)
-			       : open_tcp(address, fd, reuse_port, error);
+	if (family == AF_UNIX)
+		return open_unix(address, fd, type, error);
+	/* Of datagrams it would let two have one address. */
+	if (type == SOCK_STREAM)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	return open_ip(address, fd, reuse_port, error);
+}
+
+int listener_open_datagram(const struct listener_address *address,
+			   bool reuse_port, char error[LISTENER_ERROR_MAX])
+{
+	return open_socket(address, SOCK_DGRAM, reuse_port, error);
+}
+
+int listener_open(const struct listener_address *address, bool reuse_port,
+		  char error[LISTENER_ERROR_MAX])
+{
+	int fd = open_socket(address, SOCK_STREAM, reuse_port, error);
+
 	if (fd < 0)
 		return -1;
 	if (listen(fd, LISTENER_BACKLOG) != 0)

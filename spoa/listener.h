@@ -38,6 +38,11 @@ bool listener_parse(const char *text, struct listener_address *address,
 int listener_open(const struct listener_address *address, bool reuse_port,
 		  char error[LISTENER_ERROR_MAX]) MUST_CHECK;
 
+/* The same for a socket that takes datagrams. */
+int listener_open_datagram(const struct listener_address *address,
+			   bool reuse_port,
+			   char error[LISTENER_ERROR_MAX]) MUST_CHECK;
+
 /* Closes it, and removes a Unix socket's file. */
 void listener_close(int fd, const struct listener_address *address);
 

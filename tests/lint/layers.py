@@ -26,6 +26,11 @@ ROOMS = {
     "opts_table": BASE | {"opts"},
     "json": BASE,
     "metrics": BASE,
+    "pulse": BASE,
+    "names": BASE,
+    "due": BASE,
+    "report": BASE,
+    "roster": BASE | {"due", "hash", "names", "pulse"},
     # L2: the joint
     "store": BASE,
     "watch": BASE | {"route"},
@@ -37,6 +42,8 @@ ROOMS = {
     # L3: input and output
     "loop": BASE,
     "listener": BASE,
+    "checker": BASE | {"loop", "roster"},
+    "feedback": BASE | {"listener", "loop", "report", "log"},
     "redis_urls": BASE | {"opts", "redis_url"},
     "bad_routes": BASE | {"hash", "routes", "log"},
     "tls": BASE,
