@@ -31,7 +31,7 @@ static uint8_t rank_of(const struct target *target, const struct turn *turn,
 {
 	if (target->weight == 0)
 		return NEVER;
-	return states ? states[turn->slot] & BALANCE_RANK : 0;
+	return states ? states[turn->slot] & BALANCE_RANK : BALANCE_UP;
 }
 
 /* The best rank of each kind, by is_backup; says of each state that it
@@ -63,9 +63,11 @@ static bool rank_targets(struct route *route, uint8_t *states,
 
 	find_best(route, states, best);
 	ranking->states = states;
-	ranking->is_backup = best[0] > 0 && (best[1] == 0 || best[0] == NEVER);
+	ranking->is_backup = best[0] > BALANCE_UP &&
+			     (best[1] == BALANCE_UP || best[0] == NEVER);
 	ranking->rank = best[ranking->is_backup];
-	return ranking->rank == 0 || (ranking->rank != NEVER && !is_checked);
+	return ranking->rank < BALANCE_DOWN ||
+	       (ranking->rank != NEVER && !is_checked);
 }
 
 static bool serves(struct route *route, const struct ranking *ranking, size_t i)

@@ -7,9 +7,9 @@
  * that others write: no call, no hashing. Nothing is allocated.
  *
  * Targets of weight 0 never serve. Of the others those serve that are up: the
- * first backup only when no other target is. When none is up, a route that has
- * `check tcp` or `check http` is down. Without, a check alone takes nothing
- * away: the targets of the lowest rank serve as if they were up.
+ * first backup only when no other target is. When none is up, those of the
+ * lowest rank serve as if they were, for a check alone takes nothing away. But
+ * a route that has `check tcp` or `check http` is down when all targets are.
  */
 #ifndef SPOA_BALANCE_H
 #define SPOA_BALANCE_H
@@ -18,7 +18,10 @@
 
 /* A state, by the slot of a target. */
 enum {
-	BALANCE_RANK = 0x7f, /* 0: up; else down, and the higher, the surer */
+	BALANCE_UP,	     /* or not watched */
+	BALANCE_DOUBTED,     /* somebody said it is down */
+	BALANCE_DOWN,	     /* from here on; the higher, the surer */
+	BALANCE_RANK = 0x7f, /* the bits of these */
 	BALANCE_USED = 0x80, /* set when the state was looked at */
 };
 

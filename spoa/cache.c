@@ -64,6 +64,8 @@ struct cache {
 	struct entry *walked;	 /* where the walk goes on, or NULL */
 	size_t sweep_class;	 /* of sweep_classes; beyond them it is over */
 	struct cache_counters counters;
+	void (*forget)(void *context, struct span field, void *value);
+	void *forget_context;
 };
 
 /* A sweep walks the values once for each class: those with at least so many
@@ -239,6 +241,13 @@ static struct entry *next_walked(const struct cache *cache,
 	return cache->absents.oldest;
 }
 
+static void forget_value(struct cache *cache, struct entry *entry)
+{
+	if (cache->forget && !entry->is_absent)
+		cache->forget(cache->forget_context, entry_field(entry),
+			      entry->bytes);
+}
+
 /* Takes the entry that `*slot` points to out of the cache. */
 static void remove_entry(struct cache *cache, struct entry **slot)
 {
@@ -246,6 +255,7 @@ static void remove_entry(struct cache *cache, struct entry **slot)
 
 	if (!entry)
 		return;
+	forget_value(cache, entry);
 	*slot = entry->chain;
 	if (cache->swept == entry)
 		cache->swept = entry->older;
@@ -503,6 +513,8 @@ void cache_put(struct cache *cache, struct span field, const void *value,
 	if (entry && (entry->is_absent != !value || entry->value_len != len)) {
 		remove_entry(cache, slot);
 		entry = NULL;
+	} else if (entry) {
+		forget_value(cache, entry);
 	}
 	if (!entry && field.len <= CACHE_FIELD_MAX && len <= UINT16_MAX)
 		entry = add_entry(cache, hash, field, len, !value);
@@ -513,6 +525,15 @@ void cache_put(struct cache *cache, struct span field, const void *value,
 	}
 	cache->counters.values = cache->values.count;
 	cache->counters.absents = cache->absents.count;
+}
+
+void cache_set_forget(struct cache *cache,
+		      void (*forget)(void *context, struct span field,
+				     void *value),
+		      void *context)
+{
+	cache->forget = forget;
+	cache->forget_context = context;
 }
 
 void *cache_find(struct cache *cache, struct span field)

@@ -84,6 +84,13 @@ enum cache_state cache_get_hashed(struct cache *cache, uint32_t hash,
 void cache_put(struct cache *cache, struct span field, const void *value,
 	       size_t len, int64_t asked_ms, uint32_t epoch);
 
+/* From now on `forget` is called before the bytes of a value go, be it that
+ * others take their place; it must not touch the cache. Not by cache_free. */
+void cache_set_forget(struct cache *cache,
+		      void (*forget)(void *context, struct span field,
+				     void *value),
+		      void *context);
+
 /* The value that is kept for `field`, however old, or NULL; it does not count
  * as used. Valid until the next put. */
 void *cache_find(struct cache *cache, struct span field);

@@ -401,3 +401,17 @@ struct span route_backend(const struct route *route)
 		name.len++;
 	return name;
 }
+
+struct span route_path(const struct route *route)
+{
+	struct span text = route_text(route);
+	struct span path = {0};
+
+	if (route->path_at == 0)
+		return path;
+	path.p = text.p + route->path_at;
+	while (path.p + path.len < text.p + text.len &&
+	       is_visible(path.p[path.len]))
+		path.len++;
+	return path;
+}

@@ -103,6 +103,9 @@ struct span route_text(const struct route *route);
 /* The name after `backend`, or an empty span; lives in the route. */
 struct span route_backend(const struct route *route);
 
+/* The path after `check http`, or an empty span; lives in the route. */
+struct span route_path(const struct route *route);
+
 /* The turns of the targets, in their order; NULL without `has_turns`. */
 struct turn *route_turns(struct route *route);
 

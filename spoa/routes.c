@@ -8,9 +8,42 @@
 #include "balance.h"
 #include "guard.h"
 
+/* A route leaves the cache, and its targets' slots are free. */
+static void release_slots(void *context, struct span field, void *value)
+{
+	const struct routes *routes = context;
+	struct watch *watch = routes->options.watch;
+	struct route *route = value;
+	struct turn *turns = route_turns(route);
+	size_t i;
+
+	for (i = 0; turns && i < route->target_count; i++)
+		if (turns[i].slot != 0)
+			watch->release(watch, turns[i].slot, field);
+}
+
 void routes_init(struct routes *routes, const struct routes_options *options)
 {
 	routes->options = *options;
+	if (options->watch)
+		cache_set_forget(options->cache, release_slots, routes);
+}
+
+/* The route came into the cache, if there was memory: its targets get slots,
+ * but those that take no requests. */
+static void take_slots(struct routes *routes, struct span field)
+{
+	struct watch *watch = routes->options.watch;
+	struct route *route = cache_find(routes->options.cache, field);
+	struct turn *turns = route ? route_turns(route) : NULL;
+	size_t i;
+
+	if (!watch || !turns || route->check == ROUTE_CHECK_NONE)
+		return;
+	for (i = 0; i < route->target_count; i++)
+		if (route->targets[i].weight > 0)
+			turns[i].slot = watch->take(watch, field, route,
+						    &route->targets[i]);
 }
 
 /* Is this what the cache holds of the field? */
@@ -56,6 +89,7 @@ void routes_keep(struct routes *routes, struct span host, struct span field,
 		options->bad_route(options->context, &bad);
 	cache_put(options->cache, field, route, route_size(route), asked_ms,
 		  epoch);
+	take_slots(routes, field);
 }
 
 void routes_restore(struct routes *routes, struct span field,
@@ -69,10 +103,11 @@ void routes_restore(struct routes *routes, struct span field,
 		cache_restore(cache, field, NULL, 0, now_ms, age_ms);
 		return;
 	}
-	if (route_parse(*text, guard_allows, &routes->room, &column) ==
+	if (route_parse(*text, guard_allows, &routes->room, &column) !=
 	    ROUTE_GOOD)
-		cache_restore(cache, field, route, route_size(route), now_ms,
-			      age_ms);
+		return;
+	cache_restore(cache, field, route, route_size(route), now_ms, age_ms);
+	take_slots(routes, field);
 }
 
 struct route *routes_find(struct routes *routes, struct span field)

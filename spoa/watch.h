@@ -15,13 +15,15 @@ struct watch {
 	/* By slot; that of slot 0 is always up. It may move, but only within
 	 * `take`. */
 	uint8_t *states;
-	/* A route that names the target came into the cache. Returns the slot
-	 * of its state, 0 when it is not watched. Equal targets that are
-	 * checked alike may share a slot. */
-	uint32_t (*take)(struct watch *watch, const struct route *route,
+	/* The route of a field, with this target of it, came into the cache;
+	 * all is lent for the call. Returns the slot of its state, 0 when it is
+	 * not watched. Equal targets that are checked alike may share a slot.
+	 */
+	uint32_t (*take)(struct watch *watch, struct span field,
+			 const struct route *route,
 			 const struct target *target);
-	/* One route less that took the slot; never slot 0. */
-	void (*release)(struct watch *watch, uint32_t slot);
+	/* That route left the cache, or changed; never of slot 0. */
+	void (*release)(struct watch *watch, uint32_t slot, struct span field);
 };
 
 #endif

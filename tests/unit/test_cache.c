@@ -169,6 +169,43 @@ static void test_renewed_bytes_stay(void **state)
 	cache_free(cache);
 }
 
+static char forgotten[200];
+
+static void forget(void *context, struct span field, void *value)
+{
+	size_t at = strlen(forgotten);
+
+	assert_ptr_equal(context, forgotten);
+	snprintf(forgotten + at, sizeof(forgotten) - at, "%.*s=%.3s ",
+		 (int)field.len, field.p, (char *)value);
+}
+
+/* Whoever keeps something in a value hears of its end, once. */
+static void test_values_are_forgotten(void **state)
+{
+	struct cache *cache = make_cache(2);
+
+	(void)state;
+	forgotten[0] = '\0';
+	cache_set_forget(cache, forget, forgotten);
+	put(cache, "a", "one", T0);
+	put(cache, "b", NULL, T0);
+	put(cache, "b", "two", T0);
+	assert_string_equal(forgotten, "");
+	put(cache, "a", "ONE", T0);
+	assert_string_equal(forgotten, "a=one ");
+	put(cache, "a", "longer", T0);
+	assert_string_equal(forgotten, "a=one a=ONE ");
+	put(cache, "a", NULL, T0);
+	assert_string_equal(forgotten, "a=one a=ONE a=lon ");
+	cache_renew(cache, span_of("b"), T0, 0);
+	put(cache, "c", "333", T0);
+	put(cache, "d", "444", T0);
+	assert_string_equal(forgotten, "a=one a=ONE a=lon b=two ");
+	cache_free(cache);
+	assert_string_equal(forgotten, "a=one a=ONE a=lon b=two ");
+}
+
 /* A life begins when the store was asked, and again with each put. */
 static void test_a_put_begins_a_life(void **state)
 {
@@ -730,6 +767,7 @@ int main(void)
 		cmocka_unit_test(test_life_of_a_value),
 		cmocka_unit_test(test_life_of_an_absence),
 		cmocka_unit_test(test_renewed_bytes_stay),
+		cmocka_unit_test(test_values_are_forgotten),
 		cmocka_unit_test(test_a_put_begins_a_life),
 		cmocka_unit_test(test_jitter),
 		cmocka_unit_test(test_lives_of_nothing),

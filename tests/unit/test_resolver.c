@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../../spoa/balance.h"
 #include "../../spoa/resolver.h"
 
 enum {
@@ -185,6 +186,8 @@ static void keep_bad_route(void *context, const struct bad_route *bad)
 		 bad->column);
 }
 
+static struct watch *test_watch; /* of the next resolver */
+
 static void open_resolver(const struct cache_options *lives)
 {
 	const struct hash_secret secret = {kit_random(), kit_random()};
@@ -193,6 +196,7 @@ static void open_resolver(const struct cache_options *lives)
 		.waiting_max = WAITING_MAX,
 		.answered = keep_answer,
 		.bad_route = keep_bad_route,
+		.watch = test_watch,
 	};
 
 	memset(&store, 0, sizeof(store));
@@ -434,6 +438,119 @@ static void test_a_client_keeps_its_target(void **state)
 		store.is_away = false;
 	}
 	test.client = (struct span){0};
+}
+
+/* A watch whose slots are ports. */
+static struct {
+	struct watch face;
+	uint8_t states[100];
+	int taken[100]; /* how many hold each slot */
+	char field[300];
+} watch;
+
+static uint32_t take_slot(struct watch *face, struct span field,
+			  const struct route *route,
+			  const struct target *target)
+{
+	assert_ptr_equal(face, &watch.face);
+	assert_in_range((uintptr_t)target, (uintptr_t)route->targets,
+			(uintptr_t)route->targets + 1000);
+	snprintf(watch.field, sizeof(watch.field), "%.*s", (int)field.len,
+		 field.p);
+	watch.taken[target->port]++;
+	return target->port;
+}
+
+static void release_slot(struct watch *face, uint32_t slot, struct span field)
+{
+	assert_ptr_equal(face, &watch.face);
+	assert_true(field.len > 0);
+	assert_true(watch.taken[slot] > 0);
+	watch.taken[slot]--;
+}
+
+static void open_watched(size_t values_max)
+{
+	const struct cache_options lives = {.values_max = values_max,
+					    .ttl_ms = TTL,
+					    .negative_ms = NEGATIVE,
+					    .stale_ms = STALE};
+
+	tear_down(NULL);
+	memset(&watch, 0, sizeof(watch));
+	watch.face = (struct watch){watch.states, take_slot, release_slot};
+	test_watch = &watch.face;
+	open_resolver(&lives);
+	test_watch = NULL;
+}
+
+static void test_states_decide(void **state)
+{
+	(void)state;
+	open_watched(10);
+	set_field("a.test", "10.0.0.1:1, 10.0.0.2:2; check tcp");
+	expect("a.test", 1, "ok redis 10.0.0.1:1 or 10.0.0.2:2 route=a.test");
+	assert_string_equal(watch.field, "a.test");
+	assert_int_equal(watch.states[1], BALANCE_USED);
+	watch.states[2] = BALANCE_DOWN;
+	expect("a.test", 2, "ok cache 10.0.0.1:1 route=a.test");
+	expect("a.test", 3, "ok cache 10.0.0.1:1 route=a.test");
+	watch.states[1] = BALANCE_DOWN;
+	expect("a.test", 4, "down cache route=a.test");
+	tell(STORE_CHANGED, "", 5);
+	expect("a.test", 5, "down redis route=a.test");
+	store.is_away = true;
+	expect("a.test", 3 * TTL, "down stale route=a.test");
+}
+
+static void test_slots_are_taken_and_released(void **state)
+{
+	static const struct span text = {"10.0.0.1:5, 10.0.0.1:6", 22};
+	int64_t now_ms = 1;
+	size_t i;
+
+	(void)state;
+	open_watched(2);
+	set_field("a.test", "10.0.0.1:1, 10.0.0.2:2 weight 0");
+	set_field("none.test", "10.0.0.1:3, 10.0.0.2:3; check none");
+	set_field("one.test", "10.0.0.1:3");
+	set_field("c.d", "10.0.0.1:4; check http /");
+	for (i = 0; i < 5; i++, now_ms += TTL) {
+		ask("a.test", now_ms);
+		ask("c.d", now_ms);
+		reply_all(now_ms);
+		assert_int_equal(watch.taken[1], 1);
+		assert_int_equal(watch.taken[2], 0);
+		assert_int_equal(watch.taken[4], 1);
+	}
+	set_field("a.test", "10.0.0.1:7, 10.0.0.2:8");
+	tell(STORE_CHANGED, "", now_ms);
+	expect("a.test", now_ms,
+	       "ok redis 10.0.0.1:7 or 10.0.0.2:8 route=a.test");
+	assert_int_equal(watch.taken[1], 0);
+	assert_int_equal(watch.taken[7], 1);
+	assert_int_equal(watch.taken[8], 1);
+	set_field("a.test", NULL);
+	tell(STORE_CHANGED, "", now_ms);
+	ask("a.test", now_ms);
+	reply_all(now_ms);
+	assert_int_equal(watch.taken[7], 0);
+	assert_int_equal(watch.taken[8], 0);
+	assert_int_equal(watch.taken[4], 1);
+	/* Others push it out of the cache. */
+	set_field("two.test", "10.0.0.1:3");
+	expect("two.test", now_ms, "ok redis 10.0.0.1:3 route=two.test");
+	expect("one.test", now_ms, "ok redis 10.0.0.1:3 route=one.test");
+	expect("none.test", now_ms,
+	       "ok redis 10.0.0.1:3 or 10.0.0.2:3 route=none.test");
+	assert_int_equal(watch.taken[3], 0);
+	assert_int_equal(watch.taken[4], 0);
+	resolver_restore(test.resolver, span_of("r.test"), &text, 0, now_ms);
+	assert_int_equal(watch.taken[5], 1);
+	assert_int_equal(watch.taken[6], 1);
+	resolver_restore(test.resolver, span_of("r.test"), NULL, 0, now_ms);
+	assert_int_equal(watch.taken[5], 0);
+	assert_int_equal(watch.taken[6], 0);
 }
 
 static void test_one_flight_per_host(void **state)
@@ -974,6 +1091,8 @@ int main(void)
 		SCENARIO(test_turns_go_on),
 		SCENARIO(test_turns_without_a_life),
 		SCENARIO(test_a_client_keeps_its_target),
+		SCENARIO(test_states_decide),
+		SCENARIO(test_slots_are_taken_and_released),
 		SCENARIO(test_one_flight_per_host),
 		SCENARIO(test_timeout_and_late_reply),
 		SCENARIO(test_refresh_ahead),

@@ -40,6 +40,7 @@ static void print_route(const struct route *route, char *text, size_t size)
 					       " first"};
 	static const char *const checks[] = {"", " none", " tcp", " http"};
 	struct span backend = route_backend(route);
+	struct span path = route_path(route);
 	size_t i, at = 0;
 
 	for (i = 0; i < route->target_count; i++) {
@@ -61,6 +62,11 @@ static void print_route(const struct route *route, char *text, size_t size)
 	if (route->check == ROUTE_CHECK_HTTP)
 		at += (size_t)snprintf(text + at, size - at, " @%u",
 				       route->path_at);
+	else
+		assert_int_equal(path.len, 0);
+	if (path.len > 0)
+		at += (size_t)snprintf(text + at, size - at, "%.*s",
+				       (int)path.len, path.p);
 	if (backend.len > 0)
 		snprintf(text + at, size - at, " backend %.*s",
 			 (int)backend.len, backend.p);
@@ -105,16 +111,16 @@ static const struct {
 	{BYTES("1.2.3.4:80;balance source"), "1.2.3.4:80 w1; source"},
 	{BYTES("1.2.3.4:80;check none"), "1.2.3.4:80 w1; none"},
 	{BYTES("1.2.3.4:80;check tcp"), "1.2.3.4:80 w1; tcp"},
-	{BYTES("1.2.3.4:80;check http /"), "1.2.3.4:80 w1; http @22"},
+	{BYTES("1.2.3.4:80;check http /"), "1.2.3.4:80 w1; http @22/"},
 	{BYTES("1.2.3.4:80;check http /a?b=c,d;e balance first"),
-	 "1.2.3.4:80 w1; first http @22"},
-	{BYTES("1.2.3.4:80;check http /~!"), "1.2.3.4:80 w1; http @22"},
+	 "1.2.3.4:80 w1; first http @22/a?b=c,d;e"},
+	{BYTES("1.2.3.4:80;check http /~!"), "1.2.3.4:80 w1; http @22/~!"},
 	{BYTES("1.2.3.4:80;backend azAZ09"), "1.2.3.4:80 w1; backend azAZ09"},
 	{BYTES("1.2.3.4:80;backend a"), "1.2.3.4:80 w1; backend a"},
 	{BYTES("1.2.3.4:80;backend Be-_.:09 check tcp"),
 	 "1.2.3.4:80 w1; tcp backend Be-_.:09"},
 	{BYTES("1.2.3.4:80;balance first check http /x backend b"),
-	 "1.2.3.4:80 w1; first http @36 backend b"},
+	 "1.2.3.4:80 w1; first http @36/x backend b"},
 	{BYTES("1.2.3.4:80;backend balance balance first"),
 	 "1.2.3.4:80 w1; first backend balance"},
 };
