@@ -245,7 +245,7 @@ static void forget_value(struct cache *cache, struct entry *entry)
 {
 	if (cache->forget && !entry->is_absent)
 		cache->forget(cache->forget_context, entry_field(entry),
-			      entry->bytes);
+			      entry_value(entry));
 }
 
 /* Takes the entry that `*slot` points to out of the cache. */
