@@ -95,6 +95,22 @@ bool listener_parse(const char *text, struct listener_address *address,
 	return true;
 }
 
+bool listener_is_private(const struct listener_address *address)
+{
+	const struct sockaddr *any = &address->address.any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+
+	if (any->sa_family == AF_UNIX)
+		return true;
+	if (any->sa_family == AF_INET) {
+		memcpy(&v4, any, sizeof(v4));
+		return ntohl(v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	}
+	memcpy(&v6, any, sizeof(v6));
+	return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
+}
+
 static int say(char error[LISTENER_ERROR_MAX], int fd, const char *what)
 {
 	snprintf(error, LISTENER_ERROR_MAX, "%s: %s", what, strerror(errno));

@@ -33,6 +33,9 @@ struct listener_address {
 bool listener_parse(const char *text, struct listener_address *address,
 		    const char **problem) MUST_CHECK;
 
+/* Can only this machine reach it? */
+bool listener_is_private(const struct listener_address *address);
+
 /* Opens a listening socket that does not block, or returns -1 and writes to
  * `error` what failed. A Unix socket that nobody listens on is replaced. */
 int listener_open(const struct listener_address *address, bool reuse_port,

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "admin.h"
 #include "bad_routes.h"
 #include "conn.h"
 #include "log.h"
@@ -40,6 +41,9 @@ struct app {
 	struct redis_store *store;
 	struct resolver *resolver;
 	struct conns *conns;
+	struct listener_address admin_address;
+	struct view view;
+	struct admin *admin;	   /* NULL without --admin */
 	struct snapshot *snapshot; /* NULL without --snapshot */
 	struct event *signals[3];
 	struct event *alarm; /* when the resolver has to do something */
@@ -86,6 +90,54 @@ static bool open_tls(struct app *app)
 				"needs --redis-cert too");
 	app->tls = tls_new(&options, why);
 	return app->tls || complain(app, "TLS to redis", why);
+}
+
+static bool read_admin(struct app *app)
+{
+	const struct opts_item *item = &app->config.admin;
+	const char *problem;
+
+	if (!item->text)
+		return true;
+	if (!listener_parse(item->text, &app->admin_address, &problem))
+		return complain(app, item->where, problem);
+	if (!app->config.admin_public &&
+	    !listener_is_private(&app->admin_address))
+		return complain(app, item->where,
+				"other machines reach this address: if they "
+				"shall, add --admin-public");
+	return true;
+}
+
+static bool open_admin(struct app *app)
+{
+	const char *text = app->config.admin.text;
+	char error[LISTENER_ERROR_MAX];
+	int fd;
+
+	if (!text)
+		return true;
+	app->view = (struct view){.version = VERSION,
+				  .loop = &app->loop,
+				  .config = &app->config,
+				  .cache = app->cache,
+				  .resolver = app->resolver,
+				  .conns = app->conns,
+				  .store = app->store,
+				  .snapshot = app->snapshot,
+				  .started_ms = loop_now(&app->loop)};
+	app->admin = admin_new(&app->view);
+	if (!app->admin)
+		return complain(app, text, "out of memory");
+	fd = listener_open(&app->admin_address, false, error);
+	if (fd < 0)
+		return complain(app, app->config.admin.where, error);
+	if (!admin_listen(app->admin, fd, &app->admin_address)) {
+		listener_close(fd, &app->admin_address);
+		return complain(app, text, "out of memory");
+	}
+	log_info("admin listening", log_text("address", text));
+	return true;
 }
 
 static bool open_listeners(struct app *app)
@@ -257,6 +309,7 @@ static void close_rooms(struct app *app)
 {
 	size_t i;
 
+	admin_free(app->admin);
 	snapshot_free(app->snapshot);
 	conns_free(app->conns);
 	redis_store_free(app->store);
@@ -301,7 +354,7 @@ static bool serve(struct app *app)
 	raise_file_limit(app);
 	if (!loop_init(&app->loop) || !watch_signals(app) || !open_rooms(app))
 		return complain(app, "start", "out of memory");
-	if (!open_listeners(app))
+	if (!open_listeners(app) || !open_admin(app))
 		return false;
 	log_info("started", log_text("version", VERSION),
 		 log_number("pid", getpid()));
@@ -335,7 +388,7 @@ static bool run(struct app *app, int argc, char **argv)
 	log_setup((enum log_level)config->log_level,
 		  (enum log_format)config->log_format);
 	event_set_log_callback(log_library);
-	if (!read_addresses(app) ||
+	if (!read_addresses(app) || !read_admin(app) ||
 	    !redis_urls_read(config, app->urls, app->error) || !open_tls(app))
 		return false;
 	if (config->check) {

@@ -40,6 +40,8 @@ struct config {
 	struct opts_item redis_key;
 	struct opts_item routes;
 	struct opts_item snapshot; /* the file; text may be NULL */
+	struct opts_item admin;	   /* text may be NULL */
+	int64_t admin_public;	   /* 0 or 1 */
 	int64_t ttl_ms;
 	int64_t negative_ttl_ms;
 	int64_t stale_ms;

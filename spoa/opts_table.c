@@ -60,6 +60,11 @@ const struct opts_option opts_table[] = {
 	 .value = "N", .help = "most known routes"},
 	{"snapshot", OPTS_TEXT, PLACE(snapshot), NULL, .value = "FILE",
 	 .help = "last known routes on disk, for a start while Redis is away"},
+	{"admin", OPTS_TEXT, PLACE(admin), NULL, .value = "ADDR",
+	 .help = "HTTP for metrics, health and questions: an address as of "
+		 "--listen"},
+	{"admin-public", OPTS_FLAG, PLACE(admin_public), NULL, .max = 1,
+	 .help = "let --admin be an address that other machines reach"},
 	{"max-connections", OPTS_NUMBER, PLACE(max_connections), "4096", 1,
 	 1000000, .value = "N", .help = "most connections of HAProxy"},
 	{"max-waiting", OPTS_NUMBER, PLACE(max_waiting), "65536", 1, 10000000,

@@ -32,6 +32,7 @@ test  python3         /usr/bin/python3
 test  python3-pytest  py:pytest
 test  libcmocka-dev   lib:cmocka
 test  nghttp2-client  h2load
+test  prometheus      promtool
 bench haproxy         haproxy
 bench redis-server    redis-server
 bench redis-tools     redis-benchmark

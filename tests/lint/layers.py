@@ -55,7 +55,11 @@ ROOMS = {
                            "redis", "log"},
     "conn": BASE | {"listener", "loop", "resolver", "log"},
     "snapshot": BASE | {"cache", "loop", "resolver", "log"},
+    "http": BASE | {"json", "listener", "log", "loop"},
     # L4: the program
+    "view": None,
+    "scrape": None,
+    "admin": None,
     "main": None,
 }
 

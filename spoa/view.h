@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * view: the rooms that the admin side looks at.
+ *
+ * Without code: main fills it in once, all in it outlives who looks.
+ */
+#ifndef SPOA_VIEW_H
+#define SPOA_VIEW_H
+
+#include "cache.h"
+#include "conn.h"
+#include "loop.h"
+#include "opts.h"
+#include "redis_store.h"
+#include "resolver.h"
+#include "snapshot.h"
+
+struct view {
+	const char *version;
+	struct loop *loop;
+	const struct config *config;
+	struct cache *cache;
+	struct resolver *resolver;
+	struct conns *conns;
+	struct redis_store *store;
+	struct snapshot *snapshot; /* NULL without --snapshot */
+	int64_t started_ms;
+};
+
+#endif

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: MIT
+"""The admin side: what can be seen over HTTP, and what a client may not do."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+
+import pytest
+
+from kit.agent import Agent
+from resp import FakeRedis, until
+from spop import Peer
+
+NOWHERE = "redis://127.0.0.1:1"
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=30)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(30)
+        self.sock.connect(self.path)
+
+
+class Admin:
+    """The admin side of an agent."""
+
+    def __init__(self, where):
+        self.where = where
+
+    def connect(self):
+        if isinstance(self.where, str):
+            return UnixConnection(self.where)
+        return http.client.HTTPConnection(*self.where, timeout=30)
+
+    def ask(self, method, path, headers=None):
+        """(status, text, headers) of one request."""
+        with contextlib.closing(self.connect()) as connection:
+            connection.request(method, path, headers=headers or {})
+            reply = connection.getresponse()
+            return reply.status, reply.read().decode(), reply.headers
+
+    def get(self, path):
+        status, text, _ = self.ask("GET", path)
+        assert status == 200, (path, status, text)
+        return text
+
+    def json(self, path):
+        return json.loads(self.get(path))
+
+    def metrics(self):
+        """{"name{labels}": value}"""
+        lines = self.get("/metrics").splitlines()
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+                for line in lines if not line.startswith("#")}
+
+
+@pytest.fixture
+def start(start_agent, free_port):
+    """start(options) -> (agent, its admin side)"""
+    def start(*options, redis=NOWHERE):
+        port = free_port()
+        agent = start_agent("--admin", f"127.0.0.1:{port}", "--redis", redis,
+                            *options)
+        return agent, Admin(("127.0.0.1", port))
+    return start
+
+
+def test_health(start):
+    _, admin = start()
+    assert admin.get("/healthz") == "ok\n"
+    status, text, headers = admin.ask("HEAD", "/healthz")
+    assert (status, text) == (200, "")
+    assert headers["Cache-Control"] == "no-store"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+
+
+def test_unix_socket(start_agent, tmp_path):
+    path = str(tmp_path / "admin.sock")
+    agent = start_agent("--admin", f"unix:{path},mode=0600", "--redis", NOWHERE)
+    admin = Admin(path)
+    assert admin.get("/healthz") == "ok\n"
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    # A client may have bound itself to a name, and a long one.
+    with socket.socket(socket.AF_UNIX) as client:
+        client.bind(str(tmp_path / ("x" * (90 - len(str(tmp_path))))))
+        client.connect(path)
+        client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.0 200")
+    assert agent.stop() == 0
+    assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize("method, path, headers, status, words", [
+    ("GET", "/nothing", {}, 404, "no such page"),
+    ("GET", "/healthz/", {}, 404, "no such page"),
+    ("GET", "/../healthz", {}, 404, "no such page"),
+    ("POST", "/healthz", {}, 405, "GET"),
+    ("PUT", "/healthz", {}, 501, ""),
+    ("DELETE", "/metrics", {}, 501, ""),
+])
+def test_refusals(start, method, path, headers, status, words):
+    _, admin = start()
+    got, text, _ = admin.ask(method, path, headers)
+    assert got == status
+    if status != 501:
+        assert words in json.loads(text)["error"]
+
+
+def test_public_address_needs_its_option(start_agent, agent_binary, free_port):
+    def check(*options):
+        return subprocess.run([agent_binary, "--check", *options], text=True,
+                              capture_output=True, timeout=10)
+    for address in ("0.0.0.0:1234", "[::]:1234", "192.0.2.1:1234"):
+        refused = check("--admin", address)
+        assert refused.returncode == 1
+        assert "--admin-public" in refused.stderr
+        assert check("--admin", address, "--admin-public").returncode == 0
+    for address in ("127.0.0.9:1234", "[::1]:1234", "unix:/run/x.sock"):
+        assert check("--admin", address).returncode == 0
+    assert check("--admin", "nowhere").returncode == 1
+
+
+def test_config_shows_values_and_whence(start, tmp_path, free_port):
+    file = tmp_path / "router.conf"
+    file.write_text("ttl = 90\nmax-waiting = 7\n")
+    _, admin = start("--config", str(file), "--max-waiting", "9",
+                     "--listen", f"127.0.0.1:{free_port()}",
+                     redis="redis://me:secret@127.0.0.1:1")
+    rows = {row["name"]: row for row in admin.json("/config")}
+    assert rows["ttl"] == {"name": "ttl", "value": "90s",
+                           "from": f"{file}:1: ttl"}
+    assert rows["max-waiting"]["value"] == "9"
+    assert rows["max-waiting"]["from"] == "--max-waiting"
+    assert rows["stale"] == {"name": "stale", "value": "1d", "from": "default"}
+    assert rows["redis"]["value"] == "redis://me:***@127.0.0.1:1"
+
+
+def test_metrics_count(start):
+    with FakeRedis({"a.example": "10.0.0.1:80"}) as redis:
+        agent, admin = start(redis=redis.url)
+        with Peer(agent.where) as peer:
+            assert peer.ask("a.example").status == "ok"
+            assert peer.ask("a.example").status == "ok"
+            assert peer.ask("b.example").status == "not_found"
+            found = admin.metrics()
+    assert found["spoa_router_questions_total"] == 3
+    assert found["spoa_router_connections"] == 1
+    assert found["spoa_router_lookups_total"] == 2
+    assert found['spoa_router_cache_entries{kind="value"}'] == 1
+    assert found["spoa_router_uptime_seconds"] < 60
+
+
+def test_metrics_please_promtool(start):
+    promtool = shutil.which("promtool")
+    if not promtool:
+        pytest.skip("no promtool: install prometheus")
+    _, admin = start()
+    checked = subprocess.run([promtool, "check", "metrics"], text=True,
+                             input=admin.get("/metrics"), capture_output=True,
+                             timeout=30)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert not checked.stdout + checked.stderr
+
+
+def open_slow(admin):
+    sock = socket.create_connection(admin.where, 30)
+    sock.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+    return sock
+
+
+def test_slow_clients_end_and_harm_nobody(start):
+    """A hundred clients that never finish their request: they are sent away,
+    routing does not notice, and after them the admin side answers."""
+    with FakeRedis({"a.example": "10.0.0.1:80"}) as redis:
+        agent, admin = start(redis=redis.url)
+        with contextlib.ExitStack() as stack, Peer(agent.where) as peer:
+            for _ in range(100):
+                stack.enter_context(open_slow(admin))
+            until(lambda: "admin connections at their bound" in agent.log(),
+                  "the bound")
+            assert agent.fds() < 100
+            begin = time.monotonic()
+            while time.monotonic() < begin + 1:
+                asked = time.monotonic()
+                assert peer.ask("a.example").status == "ok"
+                assert time.monotonic() - asked < 0.25
+                time.sleep(0.01)
+            assert admin.get("/healthz") == "ok\n"
+
+
+def test_dribbling_client_is_cut(start):
+    _, admin = start()
+    with open_slow(admin) as sock:
+        begin = time.monotonic()
+        with pytest.raises(OSError):
+            while time.monotonic() < begin + 40:
+                sock.sendall(b"x")
+                sock.settimeout(0.5)
+                with contextlib.suppress(socket.timeout):
+                    if sock.recv(100) == b"":
+                        raise OSError
+        assert 10 < time.monotonic() - begin < 30
+
+
+@pytest.mark.parametrize("request_", [
+    b"GET /healthz HTTP/1.1\r\n" + b"X: y\r\n" * 10000 + b"\r\n",
+    b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\n\r\n",
+    b"POST /healthz HTTP/1.1\r\nContent-Length: 100000000\r\n\r\n" + b"x" * 9999,
+    b"\0" * 10000,
+])
+def test_huge_requests_are_refused(start, request_):
+    agent, admin = start()
+    before = agent.fds()
+    with socket.create_connection(admin.where, 30) as sock:
+        with contextlib.suppress(OSError):
+            sock.sendall(request_)
+        answer = b""
+        with contextlib.suppress(OSError):
+            while piece := sock.recv(10000):
+                answer += piece
+                if re.match(rb"HTTP/1.1 [45]\d\d", answer):
+                    break
+        assert not answer.startswith(b"HTTP/1.1 200")
+    assert admin.get("/healthz") == "ok\n"
+    until(lambda: agent.fds() <= before, "the end of the connection")
