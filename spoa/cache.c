@@ -25,6 +25,7 @@ struct entry {
 	int64_t asked_ms;
 	uint32_t epoch; /* in which it was asked */
 	uint32_t hash;	/* of the field */
+	uint32_t uses;	/* since it came; may begin again at 0 */
 	uint16_t value_len;
 	uint8_t field_len;
 	uint8_t hits; /* since the last sweep; stays at HITS_MAX */
@@ -360,6 +361,7 @@ enum cache_state cache_get_hashed(struct cache *cache, uint32_t hash,
 	if (state == CACHE_UNKNOWN)
 		return state;
 	entry->is_used = true;
+	entry->uses++;
 	if (entry->hits < HITS_MAX)
 		entry->hits++;
 	hit->value = entry->is_absent ? NULL : entry_value(entry);
@@ -372,6 +374,75 @@ enum cache_state cache_get(struct cache *cache, struct span field,
 {
 	return cache_get_hashed(cache, cache_hash(cache, field), field, now_ms,
 				hit);
+}
+
+static int64_t full_end_of(const struct cache *cache, const struct entry *entry)
+{
+	return entry->asked_ms +
+	       life_of(cache, entry) *
+		       (cache->is_pushed ? CACHE_PUSH_FACTOR : 1);
+}
+
+static void describe(const struct cache *cache, struct entry *entry,
+		     int64_t now_ms, struct cache_look *look)
+{
+	bool is_due;
+
+	*look = (struct cache_look){
+		.field = entry_field(entry),
+		.value = entry->is_absent ? NULL : entry_value(entry),
+		.state = judge(cache, entry, now_ms, &is_due),
+		.age_ms = now_ms - entry->asked_ms,
+		.uses = entry->uses};
+	look->left_ms =
+		look->state == CACHE_FRESH
+			? full_end_of(cache, entry) - now_ms
+			: end_of(cache, entry, now_ms, life_of(cache, entry)) -
+				  now_ms;
+}
+
+bool cache_look_at(struct cache *cache, struct span field, int64_t now_ms,
+		   struct cache_look *look)
+{
+	struct entry *entry =
+		*find_slot(cache, cache_hash(cache, field), field);
+
+	if (!entry)
+		return false;
+	describe(cache, entry, now_ms, look);
+	return look->state != CACHE_UNKNOWN;
+}
+
+bool cache_scan(struct cache *cache, size_t bucket, int64_t now_ms,
+		void (*visit)(void *context, const struct cache_look *look),
+		void *context)
+{
+	struct cache_look look;
+	struct entry *entry;
+
+	if (bucket > cache->mask + cache->split)
+		return false;
+	for (entry = cache->buckets[bucket]; entry; entry = entry->chain) {
+		describe(cache, entry, now_ms, &look);
+		if (look.state != CACHE_UNKNOWN)
+			visit(context, &look);
+	}
+	return true;
+}
+
+bool cache_shorten(struct cache *cache, struct span field, int64_t left_ms,
+		   int64_t now_ms)
+{
+	struct entry *entry =
+		*find_slot(cache, cache_hash(cache, field), field);
+	int64_t surplus_ms;
+
+	if (!entry)
+		return false;
+	surplus_ms = full_end_of(cache, entry) - (now_ms + left_ms);
+	if (surplus_ms > 0)
+		entry->asked_ms -= surplus_ms;
+	return true;
 }
 
 uint32_t cache_epoch(const struct cache *cache)
@@ -479,6 +550,7 @@ static struct entry *add_entry(struct cache *cache, uint32_t hash,
 	entry->is_absent = is_absent;
 	entry->is_used = false;
 	entry->hits = 0;
+	entry->uses = 0;
 	memcpy(entry->bytes, field.p, field.len);
 	if (cache->values.count + cache->absents.count >
 	    cache->mask + cache->split)

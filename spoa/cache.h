@@ -47,6 +47,17 @@ struct cache_hit {
 	bool is_due; /* fresh, but in the last fifth of its life */
 };
 
+/* An entry, for those who want to see. */
+struct cache_look {
+	struct span field;
+	const void *value; /* NULL when the field is absent; both live until
+			      the next put */
+	enum cache_state state;
+	int64_t age_ms;	 /* since it was asked */
+	int64_t left_ms; /* of its freshness; 0 or less when it is over */
+	uint32_t uses;	 /* since it came */
+};
+
 /* Counts since the start, but for the two numbers of entries. */
 struct cache_counters {
 	size_t values;
@@ -114,6 +125,22 @@ void cache_begin_walk(struct cache *cache);
  * missed. */
 bool cache_walk(struct cache *cache, int64_t now_ms, struct span *field,
 		const void **value, int64_t *age_ms) MUST_CHECK;
+
+/* What is known of `field`; looking is no use. False when nothing is. */
+bool cache_look_at(struct cache *cache, struct span field, int64_t now_ms,
+		   struct cache_look *look) MUST_CHECK;
+
+/* Calls `visit` for each entry of a bucket; false when there is no bucket of
+ * that number. Who goes through all numbers from 0 on, in any time, meets each
+ * entry that was there throughout, some perhaps twice. */
+bool cache_scan(struct cache *cache, size_t bucket, int64_t now_ms,
+		void (*visit)(void *context, const struct cache_look *look),
+		void *context) MUST_CHECK;
+
+/* Lets what is known of `field` be fresh for no more than `left_ms`. False when
+ * nothing is known. */
+bool cache_shorten(struct cache *cache, struct span field, int64_t left_ms,
+		   int64_t now_ms);
 
 /* The epoch that answers to what is asked now belong to. */
 uint32_t cache_epoch(const struct cache *cache);

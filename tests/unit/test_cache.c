@@ -308,6 +308,57 @@ static void test_long_lives(void **state)
 	cache_free(cache);
 }
 
+static void test_looking(void **state)
+{
+	struct cache *cache = make_cache(10);
+	struct cache_look look;
+	struct cache_hit hit;
+
+	(void)state;
+	assert_false(cache_look_at(cache, span_of("a"), 0, &look));
+	put(cache, "a", "value", 1000);
+	put(cache, "b", NULL, 1000);
+	assert_int_equal(get(cache, "a", 1500, &hit), CACHE_FRESH);
+	assert_true(cache_look_at(cache, span_of("a"), 2000, &look));
+	assert_true(span_is(look.field, "a"));
+	assert_memory_equal(look.value, "value", 5);
+	assert_int_equal(look.state, CACHE_FRESH);
+	assert_int_equal(look.age_ms, 1000);
+	assert_int_equal(look.uses, 1);
+	assert_int_equal(look.left_ms,
+			 end_of(cache, "a", CACHE_FRESH, 2000, 1000 + TTL) -
+				 2000);
+	assert_true(cache_look_at(cache, span_of("b"), 1001, &look));
+	assert_null(look.value);
+	assert_true(cache_look_at(cache, span_of("a"), 1000 + TTL + 50, &look));
+	assert_int_equal(look.state, CACHE_STALE);
+	assert_true(look.left_ms <= -50);
+	cache_free(cache);
+}
+
+static void test_shortened_lives(void **state)
+{
+	static const bool pushed[] = {false, true};
+	struct cache_hit hit;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(pushed); i++) {
+		struct cache *cache = make_cache(10);
+
+		cache_set_push(cache, pushed[i], 0);
+		assert_false(cache_shorten(cache, span_of("a"), 10, 0));
+		put(cache, "a", "x", 0);
+		assert_true(cache_shorten(cache, span_of("a"), 1000, 5));
+		assert_true(cache_shorten(cache, span_of("a"), 1000000000, 5));
+		assert_int_equal(get(cache, "a", 1004, &hit), CACHE_FRESH);
+		assert_int_equal(get(cache, "a", 1005, &hit), CACHE_STALE);
+		put(cache, "a", "x", 2000);
+		assert_int_equal(get(cache, "a", 3100, &hit), CACHE_FRESH);
+		cache_free(cache);
+	}
+}
+
 /* A clock that jumps back makes no entry live longer than its life from
  * there. */
 static void test_clock_goes_back(void **state)
@@ -410,6 +461,37 @@ static size_t count_known(struct cache *cache, char kind, size_t count)
 		known += state_of(cache, name_of(room, kind, i), T0) !=
 			 CACHE_UNKNOWN;
 	return known;
+}
+
+static void tick(void *context, const struct cache_look *look)
+{
+	uint8_t *seen = context;
+	char name[CACHE_FIELD_MAX + 1] = "";
+
+	memcpy(name, look->field.p, look->field.len);
+	seen[atoi(name + 1)]++;
+}
+
+/* Nothing that was there throughout is missed, though the table grows. */
+static void test_scan_misses_nothing(void **state)
+{
+	enum { BEFORE = 500, AFTER = 3000 };
+	struct cache *cache = make_cache(AFTER);
+	uint8_t seen[AFTER] = {0};
+	char room[32];
+	size_t i, bucket = 0;
+
+	(void)state;
+	for (i = 0; i < BEFORE; i++)
+		put(cache, name_of(room, 'v', i), "x", 0);
+	while (cache_scan(cache, bucket, 0, tick, seen)) {
+		bucket++;
+		if (i < AFTER)
+			put(cache, name_of(room, 'v', i++), "x", 0);
+	}
+	for (i = 0; i < BEFORE; i++)
+		assert_true(seen[i] >= 1);
+	cache_free(cache);
 }
 
 static void test_as_many_as_the_bound(void **state)
@@ -772,6 +854,9 @@ int main(void)
 		cmocka_unit_test(test_jitter),
 		cmocka_unit_test(test_lives_of_nothing),
 		cmocka_unit_test(test_long_lives),
+		cmocka_unit_test(test_looking),
+		cmocka_unit_test(test_scan_misses_nothing),
+		cmocka_unit_test(test_shortened_lives),
 		cmocka_unit_test(test_clock_goes_back),
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_fields_are_whole),
