@@ -42,14 +42,22 @@ all_cflags = $(base_cflags) $(shell $(PKG_CONFIG) --cflags $(PKGS)) \
 	$(CPPFLAGS) $(CFLAGS)
 libs = $(shell $(PKG_CONFIG) --libs $(PKGS)) -linih -lm -pthread
 
+# Two programs of one set of rooms: those of routectl alone are its own, and
+# ctl_shared it has in common with the agent.
 rooms := $(basename $(notdir $(wildcard spoa/*.c)))
-objects := $(rooms:%=$(out)/spoa/%.o)
-binary := $(if $(SAN),$(out)/spoa-router,build/spoa-router)
+ctl_own := $(filter routectl ctl ctl_%,$(rooms))
+ctl_shared := guard host json listener opts opts_table redis_url redis_urls \
+	route
+agent := $(if $(SAN),$(out)/spoa-router,build/spoa-router)
+routectl := $(if $(SAN),$(out)/routectl,build/routectl)
+programs := $(agent) $(routectl)
 
 .PHONY: all
-all: $(binary)
+all: $(programs)
 
-$(binary): $(objects)
+$(agent): $(patsubst %,$(out)/spoa/%.o,$(filter-out $(ctl_own),$(rooms)))
+$(routectl): $(patsubst %,$(out)/spoa/%.o,$(ctl_own) $(ctl_shared))
+$(programs):
 	@echo '  LD   $@'
 	@$(CC) $(base_ldflags) $(lto) -O2 $(LDFLAGS) -o $@ $^ $(libs)
 
@@ -65,6 +73,10 @@ $(out)/%.o: %.c Makefile
 unit_rooms := spop session hash host route balance guard cache sweep resolver \
 	sieve redis_url opts log listener bad_routes json metrics
 unit_rooms += pulse names due roster report
+unit_rooms += ctl_front ctl_hipache ctl_lines ctl_opts ctl_pairs ctl_report \
+	ctl_words
+links_ctl_opts := opts opts_table
+links_ctl_report := json
 links_session := spop
 links_cache := hash
 links_opts := opts_table
@@ -141,7 +153,7 @@ check: lint unit
 
 sources := $(wildcard spoa/*.c)
 formatted = $(wildcard spoa/*.[ch] tests/*/*.[ch])
-scripts = $(shell git ls-files '*.sh' .ci/run 2>/dev/null)
+scripts = $(shell git ls-files '*.sh' '*.bash-completion' .ci/run 2>/dev/null)
 
 .PHONY: lint
 lint:
@@ -168,13 +180,13 @@ format:
 demo:
 	@tests/deps.sh build demo
 	@$(MAKE) --no-print-directory all
-	@SPOA_ROUTER=$(binary) tests/demo/demo.py
+	@SPOA_ROUTER=$(agent) tests/demo/demo.py
 
 .PHONY: run
 run:
 	@tests/deps.sh build demo
 	@$(MAKE) --no-print-directory all
-	@SPOA_ROUTER=$(binary) tests/demo/demo.py --run
+	@SPOA_ROUTER=$(agent) tests/demo/demo.py --run
 
 # Figures, not tests: see tests/bench/README.md.
 bench_programs := $(addprefix $(out)/tests/bench/,floor load worker)
@@ -187,7 +199,7 @@ $(bench_programs): %: %.o
 bench:
 	@tests/deps.sh build bench
 	@$(MAKE) --no-print-directory all $(bench_programs)
-	@SPOA_ROUTER=$(binary) tests/bench/bench.py $(out)
+	@SPOA_ROUTER=$(agent) tests/bench/bench.py $(out)
 
 .PHONY: deps
 deps:
@@ -195,7 +207,7 @@ deps:
 
 .PHONY: help
 help:
-	@echo 'make         build build/spoa-router; installs nothing'
+	@echo 'make         build build/spoa-router and build/routectl'
 	@echo 'make demo    install what is missing, build, show it at work'
 	@echo 'make run     the same, and stay in the foreground on port 8000'
 	@echo 'make test    install what is missing, run every test'

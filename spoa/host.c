@@ -184,3 +184,26 @@ struct span host_candidate(const struct host *host,
 	memcpy(room->text + 1, host->name + start, len);
 	return (struct span){room->text, len + 1};
 }
+
+bool host_read_field(struct span raw, struct host_field *room,
+		     struct span *field)
+{
+	bool is_wildcard = raw.len > 0 && raw.p[0] == '*';
+	size_t len = is_wildcard ? raw.len > 1 ? 2 : 1 : 0;
+	struct host host = {.len = 0};
+
+	if (len == 2 && raw.p[1] != '.')
+		return false;
+	memcpy(room->text, "*.", len);
+	if (len != 1) {
+		struct span rest = {raw.p + len, raw.len - len};
+
+		if (!host_normalise(rest, &host) || len + host.len > HOST_MAX)
+			return false;
+		if (is_wildcard && host.name[0] == '[')
+			return false;
+	}
+	memcpy(room->text + len, host.name, host.len);
+	*field = (struct span){room->text, len + host.len};
+	return true;
+}

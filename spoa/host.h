@@ -54,4 +54,10 @@ struct span host_candidate(const struct host *host,
 			   const struct host_candidates *list, size_t i,
 			   struct host_field *room);
 
+/* Brings what a person wrote for a field into the form that fields have: a
+ * host is normalised, so is what follows `*.`, and `*` stays. False when it
+ * cannot be a field. `*field` lives in `*room`. */
+bool host_read_field(struct span raw, struct host_field *room,
+		     struct span *field) MUST_CHECK;
+
 #endif

@@ -8,6 +8,7 @@ import re
 import sys
 
 BASE = {"base"}
+CTL = BASE | {"ctl", "ctl_report", "json"}  # what commands of routectl use
 ROOMS = {
     "base": set(),
     "log": BASE,
@@ -61,6 +62,26 @@ ROOMS = {
     "scrape": None,
     "admin": None,
     "main": None,
+    # routectl: pure rooms of its own, its input and output, its commands
+    "ctl_words": BASE,
+    "ctl_lines": BASE,
+    "ctl_pairs": BASE,
+    "ctl_report": BASE | {"json"},
+    "ctl_opts": BASE | {"opts"},
+    "ctl_front": BASE,
+    "ctl_hipache": BASE,
+    "ctl_redis": BASE | {"redis_url"},
+    "ctl": BASE | {"ctl_opts", "ctl_pairs", "ctl_redis", "ctl_report", "guard",
+                   "host", "route"},
+    "ctl_admin": BASE | {"listener"},
+    "ctl_agent": CTL | {"ctl_admin"},
+    "ctl_edit": CTL | {"ctl_agent", "ctl_front", "ctl_words"},
+    "ctl_explain": CTL | {"ctl_agent"},
+    "ctl_import": CTL | {"ctl_source"},
+    "ctl_source": CTL | {"ctl_hipache", "ctl_lines", "redis_urls"},
+    "ctl_watch": CTL,
+    "ctl_read": CTL | {"ctl_lines"},
+    "routectl": None,
 }
 
 

@@ -433,6 +433,68 @@ static void test_candidates_of_127_labels(void **state)
 	}
 }
 
+static const struct {
+	const char *raw;
+	const char *field; /* NULL: cannot be one */
+} fields[] = {
+	{"a.example", "a.example"},
+	{"A.Example.:8080", "a.example"},
+	{"[::1]:80", "[::1]"},
+	{"10.0.0.1", "10.0.0.1"},
+	{"*", "*"},
+	{"*.example", "*.example"},
+	{"*.A.Example.:80", "*.a.example"},
+	{"*.1.2.3.4", "*.1.2.3.4"},
+	{"", NULL},
+	{"a b", NULL},
+	{"*.", NULL},
+	{"*.:80", NULL},
+	{"**", NULL},
+	{"*a.example", NULL},
+	{"*:80", NULL},
+	{"*.*", NULL},
+	{"*.*.example", NULL},
+	{"a.*.example", NULL},
+	{"*.[::1]", NULL},
+	{"*..example", NULL},
+	{"a.example/", NULL},
+};
+
+static void test_read_field(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(fields); i++) {
+		struct span raw = span_of(fields[i].raw);
+		struct host_field room;
+		struct span field;
+		bool good;
+
+		raw.p = kit_guarded(raw.p, raw.len);
+		good = host_read_field(raw, &room, &field);
+		if (good != (fields[i].field != NULL))
+			fail_msg("%s: %d", fields[i].raw, good);
+		if (good && !span_is(field, fields[i].field))
+			fail_msg("%s: %.*s", fields[i].raw, (int)field.len,
+				 field.p);
+	}
+}
+
+static void test_longest_field(void **state)
+{
+	char raw[256] = "*.";
+	struct host_field room;
+	struct span field;
+
+	(void)state;
+	memset(raw + 2, 'a', sizeof(raw) - 2);
+	assert_true(host_read_field((struct span){raw, 253}, &room, &field));
+	assert_int_equal(field.len, 253);
+	assert_false(host_read_field((struct span){raw, 254}, &room, &field));
+	assert_false(host_read_field((struct span){raw, 255}, &room, &field));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -446,6 +508,8 @@ int main(void)
 		cmocka_unit_test(test_normalised_stays_so),
 		cmocka_unit_test(test_candidates),
 		cmocka_unit_test(test_candidates_of_127_labels),
+		cmocka_unit_test(test_read_field),
+		cmocka_unit_test(test_longest_field),
 	};
 
 	return cmocka_run_group_tests_name("host", tests, NULL, NULL);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ctl_hipache: cuts the scheme and a final slash off.
+ */
+#include "ctl_hipache.h"
+
+static bool begins_with(struct span text, const char *what)
+{
+	size_t len = strlen(what);
+
+	return text.len >= len && !memcmp(text.p, what, len);
+}
+
+bool ctl_hipache_read(struct span url, struct span *target, const char **port,
+		      const char **problem)
+{
+	const char *bracket;
+	struct span rest;
+
+	*problem = "is not http://ADDRESS:PORT";
+	if (begins_with(url, "https://"))
+		*problem = "targets are not spoken TLS to";
+	if (!begins_with(url, "http://"))
+		return false;
+	rest = (struct span){url.p + 7, url.len - 7};
+	if (rest.len > 0 && rest.p[rest.len - 1] == '/')
+		rest.len--;
+	if (rest.len > 0 && memchr(rest.p, '/', rest.len)) {
+		*problem = "has a path";
+		return false;
+	}
+	if (rest.len == 0 || memchr(rest.p, '@', rest.len))
+		return false;
+	*target = rest;
+	bracket = memrchr(rest.p, ']', rest.len);
+	if (bracket)
+		rest = (struct span){bracket,
+				     rest.len - (size_t)(bracket - rest.p)};
+	*port = memchr(rest.p, ':', rest.len) ? "" : ":80";
+	return true;
+}
