@@ -224,6 +224,13 @@ static struct pending *get_spare(struct conns *conns)
 	return conns->spare;
 }
 
+static void count_answer(struct conns *conns, const struct answer *answer)
+{
+	conns->counters.answers[answer->status][answer->source]++;
+}
+
+static void answered(struct waiter *waiter, const struct answer *answer);
+
 static void ask(struct conn *conn, const struct question *q)
 {
 	struct conns *conns = conn->conns;
@@ -231,7 +238,8 @@ static void ask(struct conn *conn, const struct question *q)
 	struct answer answer = {.status = ANSWER_UNAVAILABLE,
 				.source = ANSWER_FROM_NONE};
 
-	conns->counters.questions++;
+	if (pending)
+		pending->waiter.answered = answered;
 	if (pending &&
 	    resolver_ask(conns->resolver, q, now(conns), &pending->waiter,
 			 &answer) == RESOLVER_PENDING) {
@@ -242,16 +250,16 @@ static void ask(struct conn *conn, const struct question *q)
 		LIST_INSERT_HEAD(&conn->pendings, pending, link);
 		return;
 	}
+	count_answer(conns, &answer);
 	session_answer(&conn->session, q->stream_id, q->frame_id, &answer);
 }
 
-void conns_answered(void *context, struct waiter *waiter,
-		    const struct answer *answer)
+static void answered(struct waiter *waiter, const struct answer *answer)
 {
 	struct pending *pending = (struct pending *)waiter;
 	struct conn *conn = pending->conn;
 
-	(void)context;
+	count_answer(conn->conns, answer);
 	session_answer(&conn->session, pending->stream_id, pending->frame_id,
 		       answer);
 	mark_dirty(conn);

@@ -25,7 +25,7 @@ struct conns_counters {
 	size_t open;
 	uint64_t accepted;
 	uint64_t refused; /* beyond connections_max */
-	uint64_t questions;
+	uint64_t answers[ANSWER_STATUSES][ANSWER_SOURCES];
 };
 
 /* NULL when there is no memory. */
@@ -40,11 +40,6 @@ void conns_set_resolver(struct conns *conns, struct resolver *resolver);
 /* Accepts on `fd`, which becomes theirs. False when there is no memory. */
 bool conns_listen(struct conns *conns, int fd,
 		  const struct listener_address *address) MUST_CHECK;
-
-/* Hands an answer to the connection whose question waited: what the resolver
- * calls; `context` is the conns. */
-void conns_answered(void *context, struct waiter *waiter,
-		    const struct answer *answer);
 
 /* Writes what the answers of this turn have left to write. */
 void conns_end_turn(struct conns *conns);

@@ -187,14 +187,6 @@ static void warn_bad_route(void *context, const struct bad_route *bad)
 	bad_routes_warn(&app->bad_routes, loop_now(&app->loop), bad);
 }
 
-static void answered(void *context, struct waiter *waiter,
-		     const struct answer *answer)
-{
-	struct app *app = context;
-
-	conns_answered(app->conns, waiter, answer);
-}
-
 /* What libevent says by itself, of name servers above all: else it would go to
  * stderr as it is. */
 static void log_library(int severity, const char *message)
@@ -283,7 +275,6 @@ static bool open_rooms(struct app *app)
 	const struct resolver_options resolver = {
 		.lookup_timeout_ms = config->lookup_timeout_ms,
 		.waiting_max = (size_t)config->max_waiting,
-		.answered = answered,
 		.bad_route = warn_bad_route,
 		.context = app};
 	const struct conns_options conns = {

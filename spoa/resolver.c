@@ -510,7 +510,6 @@ static bool answer_waiters(struct flight *flight, uint32_t epoch,
 			   const struct finding *found)
 {
 	struct resolver *resolver = flight->resolver;
-	const struct resolver_options *options = &resolver->options;
 	struct waiter *waiter;
 	struct answer answer;
 
@@ -520,7 +519,7 @@ static bool answer_waiters(struct flight *flight, uint32_t epoch,
 			return false;
 		detach(resolver, waiter);
 		fill_answer(resolver, found, waiter->client, &answer);
-		options->answered(options->context, waiter, &answer);
+		waiter->answered(waiter, &answer);
 	}
 	return true;
 }
@@ -604,9 +603,15 @@ static void hear(void *context, enum store_news news, struct span field,
 		sweep_add(resolver->sweep, field);
 }
 
+void resolver_flush(struct resolver *resolver, struct span field,
+		    int64_t now_ms)
+{
+	hear(resolver, field.len > 0 ? STORE_NAMED : STORE_CHANGED, field,
+	     now_ms);
+}
+
 int64_t resolver_expire(struct resolver *resolver, int64_t now_ms)
 {
-	const struct resolver_options *options = &resolver->options;
 	struct waiter *waiter;
 
 	resolver->now_ms = now_ms;
@@ -621,7 +626,7 @@ int64_t resolver_expire(struct resolver *resolver, int64_t now_ms)
 		resolver->counters.timeouts++;
 		found = find_without_store(resolver, &host);
 		fill_answer(resolver, &found, waiter->client, &answer);
-		options->answered(options->context, waiter, &answer);
+		waiter->answered(waiter, &answer);
 	}
 	return -1;
 }

@@ -22,6 +22,9 @@ struct resolver;
 /* One request that waits. Its memory is the caller's; it must stay until the
  * request was answered or cancelled. */
 struct waiter {
+	/* The caller's: called once, unless the waiter is cancelled, when it is
+	 * no longer the resolver's. The answer lives during the call. */
+	void (*answered)(struct waiter *waiter, const struct answer *answer);
 	struct flight *flight;
 	int64_t deadline_ms;
 	uint64_t client; /* see routes_client */
@@ -34,10 +37,6 @@ struct resolver_options {
 	int64_t lookup_timeout_ms; /* after this a request stops waiting */
 	size_t waiting_max;	   /* requests that may wait at a time */
 	struct watch *watch;	   /* the caller's; NULL: all targets are up */
-	/* Called once per waiter that got its answer, which lives during the
-	 * call. The waiter is no longer the resolver's. */
-	void (*answered)(void *context, struct waiter *waiter,
-			 const struct answer *answer);
 	/* Called when a value that cannot be used was read. */
 	void (*bad_route)(void *context, const struct bad_route *bad);
 	void *context;
@@ -95,6 +94,11 @@ void resolver_restore(struct resolver *resolver, struct span field,
  * Returns when it wants to go on, or -1 when it waits for the store or has
  * nothing to do. */
 int64_t resolver_sweep(struct resolver *resolver, int64_t now_ms);
+
+/* Believes nothing of what was known until the store was asked again: of
+ * `field` at first, of all when it is empty. */
+void resolver_flush(struct resolver *resolver, struct span field,
+		    int64_t now_ms);
 
 const struct resolver_counters *resolver_count(const struct resolver *resolver);
 

@@ -20,9 +20,21 @@ static void write_process(const struct view *view, FILE *out)
 			loop_now(view->loop) - view->started_ms);
 }
 
+static void write_answers(FILE *out, unsigned int status, unsigned int source,
+			  uint64_t count)
+{
+	const struct metrics_label labels[] = {
+		{"status", span_of(answer_status_name(status))},
+		{"source", span_of(answer_source_name(source))},
+		{0}};
+
+	metrics_sample(out, "spoa_router_answers_total", labels, count);
+}
+
 static void write_conns(const struct view *view, FILE *out)
 {
 	const struct conns_counters *c = conns_count(view->conns);
+	unsigned int status, source;
 
 	metrics_gauge(out, "spoa_router_connections",
 		      "Connections of HAProxy that are open.", c->open);
@@ -33,8 +45,12 @@ static void write_conns(const struct view *view, FILE *out)
 			"Connections that were accepted.", c->accepted);
 	metrics_counter(out, "spoa_router_connections_refused_total",
 			"Connections beyond --max-connections.", c->refused);
-	metrics_counter(out, "spoa_router_questions_total",
-			"Requests that HAProxy asked for.", c->questions);
+	metrics_head(out, "spoa_router_answers_total", "counter",
+		     "Answers, by status and by where they came from.");
+	for (status = 0; status < ANSWER_STATUSES; status++)
+		for (source = 0; source < ANSWER_SOURCES; source++)
+			write_answers(out, status, source,
+				      c->answers[status][source]);
 }
 
 static void write_resolver(const struct view *view, FILE *out)

@@ -59,6 +59,11 @@ enum answer_source {
 	ANSWER_FROM_NONE,
 };
 
+enum {
+	ANSWER_STATUSES = ANSWER_UNAVAILABLE + 1,
+	ANSWER_SOURCES = ANSWER_FROM_NONE + 1,
+};
+
 /* What HAProxy is told. All memory is borrowed for the call. */
 struct answer {
 	enum answer_status status;

@@ -153,7 +153,11 @@ def test_metrics_count(start):
             assert peer.ask("a.example").status == "ok"
             assert peer.ask("b.example").status == "not_found"
             found = admin.metrics()
-    assert found["spoa_router_questions_total"] == 3
+    answers = "spoa_router_answers_total"
+    assert found[answers + '{status="ok",source="redis"}'] == 1
+    assert found[answers + '{status="ok",source="cache"}'] == 1
+    assert found[answers + '{status="not_found",source="redis"}'] == 1
+    assert found[answers + '{status="down",source="cache"}'] == 0
     assert found["spoa_router_connections"] == 1
     assert found["spoa_router_lookups_total"] == 2
     assert found['spoa_router_cache_entries{kind="value"}'] == 1

@@ -165,12 +165,10 @@ static void describe(const struct answer *answer, char *text)
 		 answer->backend.len ? answer->backend.p : "");
 }
 
-static void keep_answer(void *context, struct waiter *waiter,
-			const struct answer *answer)
+static void keep_answer(struct waiter *waiter, const struct answer *answer)
 {
 	size_t i = (size_t)(waiter - test.waiters);
 
-	(void)context;
 	if (test.answers[i][0] != '\0')
 		test.doubles++;
 	describe(answer, test.answers[i]);
@@ -194,7 +192,6 @@ static void open_resolver(const struct cache_options *lives)
 	const struct resolver_options options = {
 		.lookup_timeout_ms = TIMEOUT,
 		.waiting_max = WAITING_MAX,
-		.answered = keep_answer,
 		.bad_route = keep_bad_route,
 		.watch = test_watch,
 	};
@@ -243,6 +240,7 @@ static size_t ask(const char *host, int64_t now_ms)
 					  .client = test.client};
 
 	assert_true(i < WAITERS);
+	test.waiters[i].answered = keep_answer;
 	if (resolver_ask(test.resolver, &question, now_ms, &test.waiters[i],
 			 &answer) == RESOLVER_DONE)
 		describe(&answer, test.answers[i]);
