@@ -57,6 +57,7 @@ all: $(programs)
 
 $(agent): $(patsubst %,$(out)/spoa/%.o,$(filter-out $(ctl_own),$(rooms)))
 $(routectl): $(patsubst %,$(out)/spoa/%.o,$(ctl_own) $(ctl_shared))
+$(routectl): PKGS += jansson
 $(programs):
 	@echo '  LD   $@'
 	@$(CC) $(base_ldflags) $(lto) -O2 $(LDFLAGS) -o $@ $^ $(libs)
@@ -74,7 +75,8 @@ unit_rooms := spop session hash host route balance guard cache sweep resolver \
 	sieve redis_url opts log listener bad_routes json metrics
 unit_rooms += pulse names due roster report
 unit_rooms += ctl_front ctl_hipache ctl_lines ctl_opts ctl_pairs ctl_report \
-	ctl_words
+	ctl_render ctl_words
+links_ctl_render := ctl_report json
 links_ctl_opts := opts opts_table
 links_ctl_report := json
 links_session := spop
@@ -88,7 +90,7 @@ links_balance := route
 links_resolver := host sweep routes $(links_routes)
 unit_tests := $(unit_rooms:%=$(out)/tests/unit/test_%)
 wraps := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
-unit_libs = $(wraps) $(shell $(PKG_CONFIG) --libs cmocka) $(libs)
+unit_libs = $(wraps) $(shell $(PKG_CONFIG) --libs cmocka jansson) $(libs)
 
 .SECONDEXPANSION:
 $(unit_tests): $(out)/tests/unit/test_%: $(out)/tests/unit/test_%.o \

@@ -193,7 +193,7 @@ enum ctl_status ctl_explain(struct ctl *ctl)
 	struct explanation *why;
 	enum ctl_status status;
 
-	if (ctl->options.admin)
+	if (ctl_agent_is_named(ctl))
 		return ctl_agent_explain(ctl);
 	why = calloc(1, sizeof(*why));
 	if (!why)

@@ -16,6 +16,7 @@ build pkgconf         pkg-config
 build libevent-dev    lib:libevent
 build libhiredis-dev  lib:hiredis
 build libinih-dev     lib:inih
+build libjansson-dev  lib:jansson
 build libssl-dev      lib:openssl
 demo  haproxy         haproxy
 demo  redis-server    redis-server

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from kit.process import TOP
+from kit.process import TOP, free_port
 from kit.redis import Redis
-from resp import Speaker, until
+from resp import Listener, Speaker, until
 from spop import Peer
 
 T, U = "10.0.0.1:80", "10.0.0.2:80"
@@ -523,6 +523,55 @@ def test_the_acl_of_the_readme_is_enough(server, say):
         watch.kill()
         watch.wait()
         watch.stderr.close()
+
+
+# -- an agent that is asked ---------------------------------------------------
+
+@pytest.fixture(params=["tcp", "unix"])
+def admin(request, redis, start_agent, tmp_path):
+    """The address of an agent's admin side."""
+    where = (f"127.0.0.1:{free_port()}" if request.param == "tcp"
+             else f"unix:{tmp_path}/admin.sock")
+    agent = start_agent("--redis", redis.url, "--admin", where, "--ttl", "7s")
+    yield where
+    assert agent.stop() == 0
+
+
+def test_config_of_an_agent(admin, redis, tmp_path):
+    ctl = Ctl(redis, tmp_path)
+    rows = {row["name"]: row for row in ctl.json("config", "--admin", admin)}
+    assert rows["admin"]["value"] == admin
+    table = ctl("config", "--admin", admin)
+    assert table.splitlines()[0].split() == ["NAME", "VALUE", "FROM"]
+    assert f"admin  {admin}" in re.sub(" +", "  ", table)
+    (tmp_path / "agent.conf").write_text(f"admin = {admin}\n")
+    assert ctl("config", "--config", "agent.conf") == table
+
+
+def test_an_agent_that_does_not_answer(ctl, tmp_path):
+    for where in (f"127.0.0.1:{free_port()}", f"unix:{tmp_path}/nobody"):
+        ctl("config", "--admin", where, code=3)
+        ctl("flush", "--admin", where, code=3)
+        line, = ctl.err.splitlines()
+        assert where in line
+    for where in "x", "localhost:80", "unix:relative":
+        ctl("config", "--admin", where, code=3)
+
+
+@pytest.mark.parametrize("answer, code", [
+    (b"HTTP/1.1 200 OK\r\n\r\n[]", 0), (b"HTTP/1.1 200 OK\r\n\r\n[", 3),
+    (b"HTTP/1.1 204 No Content\r\n\r\n", 0), (b"HTTP/1.1 200 OK\r\n", 3),
+    (b"", 3), (b"SSH-2.0-x\r\n\r\n", 3), (b"HTTP/1.1 x\r\n\r\n", 3),
+    (b'HTTP/1.1 404 x\r\n\r\n{"error":"no \\u001b[1mpage"}', 4),
+    (b"HTTP/1.1 500 x\r\n\r\nnonsense", 1)])
+def test_answers_of_all_kinds(ctl, answer, code):
+    class Page(Listener):
+        def serve(self, link):
+            link.recv(4096)
+            link.sendall(answer)
+    with Page(("127.0.0.1", 0)) as page:
+        ctl("config", "--admin", "127.0.0.1:%d" % page.port, code=code)
+        assert len(ctl.err.splitlines()) == (code > 0)
 
 
 # -- options ------------------------------------------------------------------
