@@ -73,7 +73,7 @@ $(out)/%.o: %.c Makefile
 # linker proves the layers.
 unit_rooms := spop session hash host route balance guard cache sweep resolver \
 	sieve redis_url opts log listener bad_routes json metrics
-unit_rooms += pulse names due roster report
+unit_rooms += lent lender pulse names due roster report
 unit_rooms += ctl_front ctl_hipache ctl_lines ctl_opts ctl_pairs ctl_report \
 	ctl_render ctl_words
 links_ctl_render := ctl_report json
@@ -88,6 +88,8 @@ links_sweep := cache hash
 links_routes := balance cache guard hash route session spop
 links_balance := route
 links_resolver := host sweep routes $(links_routes)
+links_lent := hash
+links_lender := lent resolver $(links_resolver)
 unit_tests := $(unit_rooms:%=$(out)/tests/unit/test_%)
 wraps := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
 unit_libs = $(wraps) $(shell $(PKG_CONFIG) --libs cmocka jansson) $(libs)

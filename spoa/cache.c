@@ -67,6 +67,8 @@ struct cache {
 	struct cache_counters counters;
 	void (*forget)(void *context, struct span field, void *value);
 	void *forget_context;
+	void (*evicted)(void *context, struct span field); /* or NULL */
+	void *evicted_context;
 };
 
 /* A sweep walks the values once for each class: those with at least so many
@@ -278,6 +280,8 @@ static void evict_one(struct cache *cache, struct ring *ring)
 		entry = entry->newer ? entry->newer : ring->oldest;
 	}
 	ring->hand = entry;
+	if (cache->evicted && !entry->is_absent)
+		cache->evicted(cache->evicted_context, entry_field(entry));
 	remove_entry(cache, find_slot(cache, entry->hash, entry_field(entry)));
 	cache->counters.evictions++;
 }
@@ -469,6 +473,14 @@ bool cache_is_outdated(struct cache *cache, struct span field)
 		*find_slot(cache, cache_hash(cache, field), field);
 
 	return entry && !entry->is_absent && entry->epoch != cache->epoch;
+}
+
+void cache_watch(struct cache *cache,
+		 void (*evicted)(void *context, struct span field),
+		 void *context)
+{
+	cache->evicted = evicted;
+	cache->evicted_context = context;
 }
 
 void cache_begin_walk(struct cache *cache)

@@ -163,6 +163,12 @@ void cache_begin_sweep(struct cache *cache);
 bool cache_sweep(struct cache *cache, struct span *fields, size_t max,
 		 size_t *count) MUST_CHECK;
 
+/* Calls `evicted` with the field of each value that makes room for another; it
+ * must not touch the cache. */
+void cache_watch(struct cache *cache,
+		 void (*evicted)(void *context, struct span field),
+		 void *context);
+
 const struct cache_counters *cache_count(const struct cache *cache);
 
 #endif

@@ -15,6 +15,7 @@
 #include "admin.h"
 #include "bad_routes.h"
 #include "conn.h"
+#include "fastpath.h"
 #include "log.h"
 #include "opts.h"
 #include "redis_store.h"
@@ -32,6 +33,7 @@ struct app {
 	struct config config;
 	char error[OPTS_ERROR_MAX];
 	struct listener_address addresses[OPTS_LIST_MAX];
+	struct fastpath_address tables[OPTS_LIST_MAX];
 	struct redis_url urls[OPTS_LIST_MAX];
 	struct tls *tls; /* NULL when no URL wants it */
 	struct hash_secret secret;
@@ -45,6 +47,7 @@ struct app {
 	struct view view;
 	struct admin *admin;	   /* NULL without --admin */
 	struct snapshot *snapshot; /* NULL without --snapshot */
+	struct fastpath *fastpath; /* NULL without --haproxy-socket */
 	struct event *signals[3];
 	struct event *alarm; /* when the resolver has to do something */
 	int64_t alarm_ms;    /* that time, or -1 */
@@ -137,6 +140,19 @@ static bool open_admin(struct app *app)
 		return complain(app, text, "out of memory");
 	}
 	log_info("admin listening", log_text("address", text));
+	return true;
+}
+
+static bool read_tables(struct app *app)
+{
+	const struct opts_list *list = &app->config.haproxy_socket;
+	const char *problem;
+	size_t i;
+
+	for (i = 0; i < list->count; i++)
+		if (!fastpath_parse(list->items[i].text, &app->tables[i],
+				    &problem))
+			return complain(app, list->items[i].where, problem);
 	return true;
 }
 
@@ -255,6 +271,21 @@ static bool open_snapshot(struct app *app)
 	return true;
 }
 
+static bool open_fastpath(struct app *app)
+{
+	const struct fastpath_options fastpath = {
+		.loop = &app->loop,
+		.addresses = app->tables,
+		.count = app->config.haproxy_socket.count,
+		.cache = app->cache,
+		.resolver = app->resolver};
+
+	if (fastpath.count == 0)
+		return true;
+	app->fastpath = fastpath_new(&fastpath, &app->secret);
+	return app->fastpath != NULL;
+}
+
 static bool open_rooms(struct app *app)
 {
 	const struct config *config = &app->config;
@@ -293,7 +324,7 @@ static bool open_rooms(struct app *app)
 	if (!app->resolver)
 		return false;
 	conns_set_resolver(app->conns, app->resolver);
-	return open_snapshot(app);
+	return open_fastpath(app) && open_snapshot(app);
 }
 
 static void close_rooms(struct app *app)
@@ -302,6 +333,7 @@ static void close_rooms(struct app *app)
 
 	admin_free(app->admin);
 	snapshot_free(app->snapshot);
+	fastpath_free(app->fastpath);
 	conns_free(app->conns);
 	redis_store_free(app->store);
 	resolver_free(app->resolver);
@@ -316,16 +348,23 @@ static void close_rooms(struct app *app)
 		loop_fini(&app->loop);
 }
 
-/* Lets the resolver do what is due and sets the alarm for what is next. */
+/* The earlier of two times, of which -1 is none. */
+static int64_t earlier(int64_t a_ms, int64_t b_ms)
+{
+	if (a_ms < 0)
+		return b_ms;
+	return b_ms >= 0 && b_ms < a_ms ? b_ms : a_ms;
+}
+
+/* Lets the rooms do what is due and sets the alarm for what is next. */
 static void work(struct app *app)
 {
 	int64_t now_ms = loop_now(&app->loop);
-	int64_t expire_ms = resolver_expire(app->resolver, now_ms);
-	int64_t sweep_ms = resolver_sweep(app->resolver, now_ms);
-	int64_t next_ms = expire_ms;
+	int64_t next_ms = resolver_expire(app->resolver, now_ms);
 
-	if (next_ms < 0 || (sweep_ms >= 0 && sweep_ms < next_ms))
-		next_ms = sweep_ms;
+	next_ms = earlier(next_ms, resolver_sweep(app->resolver, now_ms));
+	if (app->fastpath)
+		next_ms = earlier(next_ms, fastpath_work(app->fastpath));
 	if (next_ms == app->alarm_ms)
 		return;
 	app->alarm_ms = next_ms;
@@ -379,7 +418,7 @@ static bool run(struct app *app, int argc, char **argv)
 	log_setup((enum log_level)config->log_level,
 		  (enum log_format)config->log_format);
 	event_set_log_callback(log_library);
-	if (!read_addresses(app) || !read_admin(app) ||
+	if (!read_addresses(app) || !read_tables(app) || !read_admin(app) ||
 	    !redis_urls_read(config, app->urls, app->error) || !open_tls(app))
 		return false;
 	if (config->check) {

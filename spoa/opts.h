@@ -42,6 +42,7 @@ struct config {
 	struct opts_item snapshot; /* the file; text may be NULL */
 	struct opts_item admin;	   /* text may be NULL */
 	int64_t admin_public;	   /* 0 or 1 */
+	struct opts_list haproxy_socket;
 	int64_t ttl_ms;
 	int64_t negative_ttl_ms;
 	int64_t stale_ms;

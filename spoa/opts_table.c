@@ -65,6 +65,10 @@ const struct opts_option opts_table[] = {
 		 "--listen"},
 	{"admin-public", OPTS_FLAG, PLACE(admin_public), NULL, .max = 1,
 	 .help = "let --admin be an address that other machines reach"},
+	{"haproxy-socket", OPTS_LIST, PLACE(haproxy_socket), NULL,
+	 .value = "PATH",
+	 .help = "HAProxy's Runtime API, for the fast path (repeatable): "
+		 "/path[,table=NAME], by default the table `routes`"},
 	{"max-connections", OPTS_NUMBER, PLACE(max_connections), "4096", 1,
 	 1000000, .value = "N", .help = "most connections of HAProxy"},
 	{"max-waiting", OPTS_NUMBER, PLACE(max_waiting), "65536", 1, 10000000,

@@ -101,9 +101,7 @@ static void take_fields(struct redis_push *push, const redisReply *message)
 		size_t len = blank ? (size_t)(blank - rest.p) : rest.len;
 		struct span field = {rest.p, len};
 
-		if (span_is(field, "*"))
-			push->options.changed(push->options.context);
-		else if (len > 0)
+		if (len > 0)
 			push->options.named(push->options.context, field);
 		len += blank != NULL;
 		rest.p += len;

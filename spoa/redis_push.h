@@ -22,7 +22,8 @@ struct redis_push_options {
 	void (*subscribed)(void *context, int64_t client);
 	/* The key was written: any field may have changed. */
 	void (*changed)(void *context);
-	/* A field was named as changed. It lives during the call. */
+	/* A field was named as changed; `*` is all. It lives during the call.
+	 */
 	void (*named)(void *context, struct span field);
 	/* The end, as with redis_wire. `refused`: trying again soon is of no
 	 * use, the server does not allow or know it. */

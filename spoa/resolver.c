@@ -60,6 +60,7 @@ struct resolver {
 	int64_t now_ms;
 	struct resolver_counters counters;
 	struct sweep *sweep;
+	const struct resolver_lending *lending; /* or NULL */
 	struct host host; /* what the last answer borrows */
 	struct host_field field;
 	struct routes routes;
@@ -69,7 +70,7 @@ static void hear(void *context, enum store_news news, struct span field,
 		 int64_t now_ms);
 static void keep_swept(void *context, struct span field,
 		       const struct store_value *value, int64_t asked_ms,
-		       uint32_t epoch);
+		       uint32_t epoch, int64_t now_ms);
 
 struct resolver *resolver_new(const struct resolver_options *options,
 			      const struct hash_secret *secret,
@@ -193,6 +194,23 @@ static void fill_answer(struct resolver *resolver, const struct finding *found,
 	else
 		*answer = (struct answer){.status = found->status,
 					  .source = found->source};
+}
+
+static bool is_lendable(const struct route *route, const struct answer *answer)
+{
+	return answer->status == ANSWER_OK && route->target_count == 1 &&
+	       answer->address_len == 4 && answer->backend.len == 0;
+}
+
+/* `host` is normalised; the answer was found in `route`, NULL for none, and is
+ * fresh. */
+static void note_asked(struct resolver *resolver, struct span host,
+		       const struct route *route, const struct answer *answer)
+{
+	const struct resolver_lending *lending = resolver->lending;
+
+	if (lending && route && is_lendable(route, answer))
+		lending->asked(lending->context, host, resolver->now_ms);
 }
 
 static struct finding find_nothing(enum answer_status status,
@@ -420,6 +438,7 @@ static bool answer_as_written(struct resolver *resolver,
 		return false;
 	routes_fill(&resolver->routes, hit.value, host, ANSWER_FROM_CACHE,
 		    client_of(question, hit.value), answer);
+	note_asked(resolver, host, hit.value, answer);
 	return true;
 }
 
@@ -453,7 +472,63 @@ enum resolver_result resolver_ask(struct resolver *resolver,
 	if (!walk.unknown && walk.is_due)
 		refresh(resolver, known, &walk);
 	fill_answer(resolver, &found, client_of(question, found.route), answer);
+	if (!walk.unknown)
+		note_asked(resolver, host_span(known), found.route, answer);
 	return RESOLVER_DONE;
+}
+
+bool resolver_peek(struct resolver *resolver, struct span host, int64_t now_ms,
+		   struct resolver_loan *loan)
+{
+	struct finding found;
+	struct answer answer;
+	struct host known;
+	struct walk walk;
+
+	loan->is_lendable = false;
+	if (host.len == 0 || host.len > HOST_MAX)
+		return false;
+	known.len = (uint8_t)host.len;
+	memcpy(known.name, host.p, host.len);
+	resolver->now_ms = now_ms;
+	walk_cache(resolver, &known, &walk);
+	if (walk.unknown)
+		return false;
+	if (!walk.is_present)
+		return true;
+	found = find_winner(resolver, &known, &walk, ANSWER_FROM_CACHE);
+	/* Those with several targets would have one more turn taken. */
+	if (found.route->target_count != 1)
+		return true;
+	fill_answer(resolver, &found, 0, &answer);
+	if (!is_lendable(found.route, &answer))
+		return true;
+	loan->is_lendable = true;
+	memcpy(loan->address, answer.address, sizeof(loan->address));
+	loan->port = answer.port;
+	loan->start = walk.candidates.start[walk.winner];
+	return true;
+}
+
+void resolver_set_lending(struct resolver *resolver,
+			  const struct resolver_lending *lending)
+{
+	resolver->lending = lending;
+	sweep_set_unread(resolver->sweep, lending ? lending->unread : NULL,
+			 lending ? lending->context : NULL);
+}
+
+static void keep_value(struct resolver *resolver, struct span host,
+		       struct span field, const struct store_value *value,
+		       int64_t asked_ms, uint32_t epoch)
+{
+	const struct resolver_lending *lending = resolver->lending;
+	bool is_changed = routes_keep(&resolver->routes, host, field, value,
+				      asked_ms, epoch);
+
+	if (lending)
+		lending->read(lending->context, field, is_changed,
+			      resolver->now_ms);
 }
 
 /* What a reply makes known, whose values are in the cache by now, but perhaps
@@ -524,6 +599,18 @@ static bool answer_waiters(struct flight *flight, uint32_t epoch,
 	return true;
 }
 
+static void note_flight_asked(struct flight *flight,
+			      const struct finding *found)
+{
+	struct resolver *resolver = flight->resolver;
+	const struct resolver_lending *lending = resolver->lending;
+
+	if (lending && found->status == ANSWER_OK &&
+	    found->route->target_count == 1)
+		lending->asked(lending->context, host_span(&flight->host),
+			       resolver->now_ms);
+}
+
 /* The reply tells what was so before any later change was heard of. */
 static bool take_reply(struct flight *flight, const struct store_value *values)
 {
@@ -533,11 +620,14 @@ static bool take_reply(struct flight *flight, const struct store_value *values)
 
 	/* Backwards: the first value is kept last, as routes_find wants it. */
 	for (i = lookup->count; i-- > 0;)
-		routes_keep(&flight->resolver->routes, host_span(&flight->host),
-			    lookup->fields[i], &values[i], flight->asked_ms,
-			    flight->epoch);
-	return find_reply(flight, values, &found) &&
-	       answer_waiters(flight, flight->epoch, &found);
+		keep_value(flight->resolver, host_span(&flight->host),
+			   lookup->fields[i], &values[i], flight->asked_ms,
+			   flight->epoch);
+	if (!find_reply(flight, values, &found))
+		return false;
+	if (!TAILQ_EMPTY(&flight->waiters))
+		note_flight_asked(flight, &found);
+	return answer_waiters(flight, flight->epoch, &found);
 }
 
 static void finish_flight(struct lookup *lookup, enum store_status status,
@@ -564,11 +654,12 @@ static void finish_flight(struct lookup *lookup, enum store_status status,
 /* What the sweep read again. */
 static void keep_swept(void *context, struct span field,
 		       const struct store_value *value, int64_t asked_ms,
-		       uint32_t epoch)
+		       uint32_t epoch, int64_t now_ms)
 {
 	struct resolver *resolver = context;
 
-	routes_keep(&resolver->routes, field, field, value, asked_ms, epoch);
+	resolver->now_ms = now_ms;
+	keep_value(resolver, field, field, value, asked_ms, epoch);
 }
 
 void resolver_restore(struct resolver *resolver, struct span field,
@@ -599,14 +690,18 @@ static void hear(void *context, enum store_news news, struct span field,
 	cache_raise_epoch(resolver->cache);
 	sweep_begin(resolver->sweep);
 	resolver->counters.epochs++;
-	if (news == STORE_NAMED && cache_is_outdated(resolver->cache, field))
+	if (news != STORE_NAMED)
+		return;
+	if (cache_is_outdated(resolver->cache, field))
 		sweep_add(resolver->sweep, field);
+	if (resolver->lending)
+		resolver->lending->named(resolver->lending->context, field);
 }
 
 void resolver_flush(struct resolver *resolver, struct span field,
 		    int64_t now_ms)
 {
-	hear(resolver, field.len > 0 ? STORE_NAMED : STORE_CHANGED, field,
+	hear(resolver, STORE_NAMED, field.len > 0 ? field : span_of("*"),
 	     now_ms);
 }
 

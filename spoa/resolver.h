@@ -15,6 +15,7 @@
 #include "routes.h"
 #include "session.h"
 #include "store.h"
+#include "sweep.h"
 
 struct flight;
 struct resolver;
@@ -53,6 +54,30 @@ struct resolver_counters {
 	uint64_t refused;   /* requests beyond waiting_max */
 	uint64_t epochs;    /* changes that were heard of */
 	uint64_t rereads;   /* fields read again because of them */
+};
+
+/* An answer that may be lent: one IPv4 target, the same for every client. */
+struct resolver_loan {
+	bool is_lendable;
+	uint8_t address[4]; /* network order; this and the rest if it is */
+	uint16_t port;
+	uint8_t start; /* where in the host the suffix of the field that
+			  matched begins; 0 is the host itself */
+};
+
+/* What one who lends answers to others hears of. */
+struct resolver_lending {
+	/* A fresh answer that may be lent was given to this host; it is
+	 * normalised. */
+	void (*asked)(void *context, struct span host, int64_t now_ms);
+	/* The field was read; it holds another value than was known, or not. */
+	void (*read)(void *context, struct span field, bool is_changed,
+		     int64_t now_ms);
+	/* The field was named as changed; `*` is all of them. */
+	void (*named)(void *context, struct span field);
+	/* What is to be read again before anything else. */
+	sweep_unread *unread;
+	void *context;
 };
 
 enum resolver_result {
@@ -99,6 +124,16 @@ int64_t resolver_sweep(struct resolver *resolver, int64_t now_ms);
  * `field` at first, of all when it is empty. */
 void resolver_flush(struct resolver *resolver, struct span field,
 		    int64_t now_ms);
+
+/* From now on `lending` hears of answers and changes; it stays the caller's.
+ * NULL is nobody. */
+void resolver_set_lending(struct resolver *resolver,
+			  const struct resolver_lending *lending);
+
+/* What would a normalised host be answered from fresh knowledge alone? False
+ * when that does not suffice to say. */
+bool resolver_peek(struct resolver *resolver, struct span host, int64_t now_ms,
+		   struct resolver_loan *loan) MUST_CHECK;
 
 const struct resolver_counters *resolver_count(const struct resolver *resolver);
 

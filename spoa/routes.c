@@ -57,7 +57,7 @@ static bool is_unchanged(struct routes *routes, struct span field,
 	       span_equal(route_text(known), value->text);
 }
 
-void routes_keep(struct routes *routes, struct span host, struct span field,
+bool routes_keep(struct routes *routes, struct span host, struct span field,
 		 const struct store_value *value, int64_t asked_ms,
 		 uint32_t epoch)
 {
@@ -70,12 +70,14 @@ void routes_keep(struct routes *routes, struct span host, struct span field,
 				.column = 1};
 
 	if (value->kind == STORE_NONE) {
+		bool was_known = cache_find(options->cache, field) != NULL;
+
 		cache_put(options->cache, field, NULL, 0, asked_ms, epoch);
-		return;
+		return was_known;
 	}
 	if (is_unchanged(routes, field, value)) {
 		cache_renew(options->cache, field, asked_ms, epoch);
-		return;
+		return false;
 	}
 	if (value->kind == STORE_TOO_LARGE) {
 		*route = (struct route){.error = ROUTE_TOO_LONG};
@@ -90,6 +92,7 @@ void routes_keep(struct routes *routes, struct span host, struct span field,
 	cache_put(options->cache, field, route, route_size(route), asked_ms,
 		  epoch);
 	take_slots(routes, field);
+	return true;
 }
 
 void routes_restore(struct routes *routes, struct span field,

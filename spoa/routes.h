@@ -43,8 +43,9 @@ struct routes {
 void routes_init(struct routes *routes, const struct routes_options *options);
 
 /* Takes what the store says of `field`, read for `host`, as it was asked at
- * `asked_ms` in `epoch`. */
-void routes_keep(struct routes *routes, struct span host, struct span field,
+ * `asked_ms` in `epoch`. True when it is another value than was known, one
+ * where none was, or none any more. */
+bool routes_keep(struct routes *routes, struct span host, struct span field,
 		 const struct store_value *value, int64_t asked_ms,
 		 uint32_t epoch);
 

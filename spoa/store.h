@@ -55,7 +55,7 @@ TAILQ_HEAD(lookup_queue, lookup);
 /* What a store may say of itself. */
 enum store_news {
 	STORE_CHANGED,	 /* any field may have changed */
-	STORE_NAMED,	 /* the field in question was named as changed */
+	STORE_NAMED,	 /* the field in question was named; `*` is all */
 	STORE_PUSH_UP,	 /* all changes since the last STORE_CHANGED are told */
 	STORE_PUSH_DOWN, /* from now on they may not be */
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sweep: at most two lookups at a time, one of fields that were named and one
- * of what the cache's own sweep finds.
+ * sweep: lookups of fields that were named, of fields that are relied on, and
+ * of what the cache's own sweep finds. The second kind follows one upon the
+ * other, the third by the clock.
  */
 #include "sweep.h"
 
@@ -28,6 +29,11 @@ struct sweep {
 	struct sweep_options options;
 	struct batch named; /* fields that were named as changed */
 	struct batch swept; /* fields of an older epoch */
+	struct batch first[SWEEP_UNREAD_BATCHES];
+	sweep_unread *unread; /* NULL when nobody relies on fields */
+	void *unread_context;
+	int64_t tokens; /* fields that may be read for it now */
+	int64_t tokens_ms;
 	bool is_sweeping;
 	bool again;	 /* something was heard of since it began */
 	int64_t next_ms; /* not before this goes the next batch */
@@ -50,10 +56,9 @@ static void finish_batch(struct lookup *lookup, enum store_status status,
 	const struct sweep_options *options = &sweep->options;
 	size_t i;
 
-	(void)now_ms;
 	for (i = 0; status == STORE_ANSWERED && i < lookup->count; i++)
 		options->keep(options->context, batch->fields[i], &values[i],
-			      batch->asked_ms, batch->epoch);
+			      batch->asked_ms, batch->epoch, now_ms);
 	sweep->counters.rereads += lookup->count;
 	batch->is_open = false;
 	lookup->count = 0;
@@ -70,10 +75,13 @@ static void init_batch(struct batch *batch, struct sweep *sweep)
 struct sweep *sweep_new(const struct sweep_options *options)
 {
 	struct sweep *sweep = calloc(1, sizeof(*sweep));
+	size_t i;
 
 	if (!sweep)
 		return NULL;
 	sweep->options = *options;
+	for (i = 0; i < SWEEP_UNREAD_BATCHES; i++)
+		init_batch(&sweep->first[i], sweep);
 	init_batch(&sweep->named, sweep);
 	init_batch(&sweep->swept, sweep);
 	return sweep;
@@ -127,6 +135,77 @@ void sweep_add(struct sweep *sweep, struct span field)
 	add_to_batch(&sweep->named, field);
 }
 
+void sweep_set_unread(struct sweep *sweep, sweep_unread *unread, void *context)
+{
+	sweep->unread = unread;
+	sweep->unread_context = context;
+}
+
+static void add_tokens(struct sweep *sweep, int64_t now_ms)
+{
+	int64_t passed_ms = now_ms - sweep->tokens_ms;
+
+	if (passed_ms < 0 || passed_ms > SWEEP_UNREAD_MAX)
+		passed_ms = SWEEP_UNREAD_MAX;
+	sweep->tokens += passed_ms * SWEEP_UNREAD_RATE;
+	if (sweep->tokens > SWEEP_UNREAD_MAX)
+		sweep->tokens = SWEEP_UNREAD_MAX;
+	sweep->tokens_ms = now_ms;
+}
+
+static bool is_idle(const struct sweep *sweep)
+{
+	size_t i;
+
+	for (i = 0; i < SWEEP_UNREAD_BATCHES; i++)
+		if (sweep->first[i].lookup.count > 0)
+			return false;
+	return true;
+}
+
+/* Fills a batch; `*again` says whether to come back soon. */
+static void fill_batch(struct sweep *sweep, struct batch *batch, int64_t now_ms,
+		       bool *again)
+{
+	struct span field;
+
+	*again = false;
+	while (batch->lookup.count < STORE_FIELDS_MAX) {
+		if (sweep->tokens == 0) {
+			*again = true;
+			return;
+		}
+		if (!sweep->unread(sweep->unread_context, is_idle(sweep),
+				   now_ms, &field, again))
+			return;
+		add_to_batch(batch, field);
+		sweep->tokens--;
+	}
+}
+
+/* Reads what is relied on. Returns when to go on, or -1 as sweep_step. */
+static int64_t step_first(struct sweep *sweep, int64_t now_ms)
+{
+	bool again = false;
+	size_t i;
+
+	if (!sweep->unread)
+		return -1;
+	add_tokens(sweep, now_ms);
+	for (i = 0; i < SWEEP_UNREAD_BATCHES && !again; i++) {
+		struct batch *batch = &sweep->first[i];
+
+		if (batch->is_open)
+			continue;
+		fill_batch(sweep, batch, now_ms, &again);
+		if (batch->lookup.count == 0)
+			break;
+		if (!send_batch(batch, now_ms))
+			return now_ms + AWAY_MS;
+	}
+	return again ? now_ms + STEP_MS : -1;
+}
+
 /* One step over the values of older epochs. */
 static int64_t step_swept(struct sweep *sweep, int64_t now_ms)
 {
@@ -152,13 +231,10 @@ static int64_t step_swept(struct sweep *sweep, int64_t now_ms)
 	return sweep->next_ms;
 }
 
-int64_t sweep_step(struct sweep *sweep, int64_t now_ms)
+static int64_t step_rest(struct sweep *sweep, int64_t now_ms)
 {
-	struct batch *named = &sweep->named;
 	struct store *store = sweep->options.store;
 
-	if (named->lookup.count > 0 && !named->is_open)
-		send_batch(named, now_ms);
 	if (!sweep->is_sweeping || sweep->swept.is_open)
 		return -1;
 	if (now_ms < sweep->next_ms)
@@ -169,4 +245,18 @@ int64_t sweep_step(struct sweep *sweep, int64_t now_ms)
 	}
 	sweep->next_ms = now_ms + PAUSE_MS;
 	return step_swept(sweep, now_ms);
+}
+
+int64_t sweep_step(struct sweep *sweep, int64_t now_ms)
+{
+	struct batch *named = &sweep->named;
+	int64_t first_ms, rest_ms;
+
+	if (named->lookup.count > 0 && !named->is_open)
+		send_batch(named, now_ms);
+	first_ms = step_first(sweep, now_ms);
+	rest_ms = step_rest(sweep, now_ms);
+	if (first_ms < 0 || (rest_ms >= 0 && rest_ms < first_ms))
+		return rest_ms;
+	return first_ms;
 }

@@ -43,11 +43,12 @@ static bool is_up(struct store *store, int64_t now_ms)
 
 static void keep(void *context, struct span field,
 		 const struct store_value *value, int64_t asked_ms,
-		 uint32_t epoch)
+		 uint32_t epoch, int64_t now_ms)
 {
 	size_t len = strlen(test.kept);
 
 	(void)context;
+	(void)now_ms;
 	snprintf(test.kept + len, sizeof(test.kept) - len, "%.*s ",
 		 (int)field.len, field.p);
 	cache_put(test.cache, field, value->text.p, value->text.len, asked_ms,
