@@ -20,9 +20,12 @@ void bad_routes_warn(struct bad_routes *self, int64_t now_ms,
 		return;
 	self->slots[slot].value = value;
 	self->slots[slot].next_ms = now_ms + PERIOD_MS;
-	log_warn("route cannot be used", log_span("host", bad->host),
-		 log_span("field", bad->field), log_span("value", bad->text),
+	log_warn(bad->is_partial ? "addresses of a name may not be targets"
+				 : "route cannot be used",
+		 log_span("host", bad->host), log_span("field", bad->field),
+		 log_span("value", bad->text),
 		 log_number("size", (int64_t)bad->size),
 		 log_number("column", bad->column),
-		 log_text("error", route_error_text(bad->error)));
+		 log_text("error", route_error_text(bad->error)),
+		 log_span(bad->rule.len > 0 ? "rule" : NULL, bad->rule));
 }

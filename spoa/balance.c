@@ -79,12 +79,6 @@ static bool serves(struct route *route, const struct ranking *ranking, size_t i)
 		       ranking->rank;
 }
 
-static bool is_same_place(const struct target *a, const struct target *b)
-{
-	return a->port == b->port && a->is_ipv6 == b->is_ipv6 &&
-	       !memcmp(a->address, b->address, sizeof(a->address));
-}
-
 /* Lets a target compete with what is in `score`; of equals the earlier wins. */
 static void compete(struct contest *contest, const struct target *target,
 		    double score)
@@ -92,14 +86,15 @@ static void compete(struct contest *contest, const struct target *target,
 	struct choice *choice = &contest->choice;
 
 	if (!choice->first || score > contest->first) {
-		if (choice->first && !is_same_place(choice->first, target)) {
+		if (choice->first &&
+		    !route_is_same_place(choice->first, target)) {
 			choice->second = choice->first;
 			contest->second = contest->first;
 		}
 		choice->first = target;
 		contest->first = score;
 	} else if ((!choice->second || score > contest->second) &&
-		   !is_same_place(choice->first, target)) {
+		   !route_is_same_place(choice->first, target)) {
 		choice->second = target;
 		contest->second = score;
 	}
@@ -193,7 +188,7 @@ static const struct target *find_second(struct route *route,
 		if (route->targets[i].is_backup &&
 		    rank_of(&route->targets[i], &route_turns(route)[i],
 			    ranking->states) <= ranking->rank &&
-		    !is_same_place(&route->targets[i], first))
+		    !route_is_same_place(&route->targets[i], first))
 			return &route->targets[i];
 	return NULL;
 }

@@ -628,6 +628,25 @@ void *cache_find(struct cache *cache, struct span field)
 	return entry && !entry->is_absent ? entry_value(entry) : NULL;
 }
 
+void cache_replace(struct cache *cache, struct span field, const void *value,
+		   size_t len)
+{
+	struct entry **slot = find_slot(cache, cache_hash(cache, field), field);
+	struct entry *entry = *slot;
+	struct entry old;
+
+	if (!entry || entry->is_absent)
+		return;
+	old = *entry;
+	cache_put(cache, field, value, len, old.asked_ms, old.epoch);
+	entry = *find_slot(cache, cache_hash(cache, field), field);
+	if (!entry)
+		return;
+	entry->hits = old.hits;
+	entry->cut = old.cut;
+	entry->is_used = old.is_used;
+}
+
 void cache_renew(struct cache *cache, struct span field, int64_t asked_ms,
 		 uint32_t epoch)
 {

@@ -106,6 +106,11 @@ void cache_set_forget(struct cache *cache,
  * as used. Valid until the next put. */
 void *cache_find(struct cache *cache, struct span field);
 
+/* Puts another value in the place of the one that is kept for `field`, which is
+ * as old and as much used as that was. Nothing when there is none. */
+void cache_replace(struct cache *cache, struct span field, const void *value,
+		   size_t len);
+
 /* The value or absence that is kept for `field` was found unchanged: what
  * cache_put does with the same bytes, which this leaves alone. */
 void cache_renew(struct cache *cache, struct span field, int64_t asked_ms,

@@ -70,12 +70,24 @@ enum ctl_status ctl_complain_redis(const struct ctl *ctl)
 	return ctl_complain(CTL_AWAY, "%s", ctl->redis.error);
 }
 
+/* The agent's own options may deny more, or less. */
+static bool allows(void *context, const struct target *target)
+{
+	static const struct guard guard;
+	struct span rule;
+
+	(void)context;
+	return guard_allows(&guard, target->address, target->is_ipv6 ? 16 : 4,
+			    target->port, &rule);
+}
+
 bool ctl_judge_route(struct ctl *ctl, struct span value,
 		     char problem[CTL_PROBLEM_MAX])
 {
+	static const struct route_reader reader = {.allows = allows};
 	unsigned int column;
 	enum route_error error =
-		route_parse(value, guard_allows, &ctl->room, &column);
+		route_parse(value, &reader, &ctl->room, &column);
 
 	if (error == ROUTE_GOOD)
 		return true;

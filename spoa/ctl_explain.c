@@ -29,6 +29,7 @@ struct explanation {
 	const struct step *answer; /* NULL: not_found, bad_host */
 };
 
+/* What a name resolves to is known to the agent alone. */
 static bool has_usable_target(const struct route *route)
 {
 	size_t i;
@@ -36,7 +37,7 @@ static bool has_usable_target(const struct route *route)
 	for (i = 0; i < route->target_count; i++)
 		if (route->targets[i].weight > 0)
 			return true;
-	return false;
+	return route->name_count > 0;
 }
 
 /* The first field that is there decides; a bad one does not fall through. */

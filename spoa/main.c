@@ -36,6 +36,7 @@ struct app {
 	struct fastpath_address tables[OPTS_LIST_MAX];
 	struct redis_url urls[OPTS_LIST_MAX];
 	struct tls *tls; /* NULL when no URL wants it */
+	struct guard guard;
 	struct hash_secret secret;
 	struct bad_routes bad_routes;
 	struct loop loop;
@@ -154,6 +155,26 @@ static bool read_tables(struct app *app)
 				    &problem))
 			return complain(app, list->items[i].where, problem);
 	return true;
+}
+
+static bool read_rules(struct app *app, const struct opts_list *list,
+		       struct guard_rules *rules)
+{
+	const char *problem;
+	size_t i;
+
+	for (i = 0; i < list->count; i++)
+		if (!guard_add(rules, list->items[i].text, &problem))
+			return complain(app, list->items[i].where, problem);
+	return true;
+}
+
+static bool read_guard(struct app *app)
+{
+	const struct config *config = &app->config;
+
+	return read_rules(app, &config->allow_target, &app->guard.allowed) &&
+	       read_rules(app, &config->deny_target, &app->guard.denied);
 }
 
 static bool open_listeners(struct app *app)
@@ -306,6 +327,7 @@ static bool open_rooms(struct app *app)
 	const struct resolver_options resolver = {
 		.lookup_timeout_ms = config->lookup_timeout_ms,
 		.waiting_max = (size_t)config->max_waiting,
+		.guard = &app->guard,
 		.bad_route = warn_bad_route,
 		.context = app};
 	const struct conns_options conns = {
@@ -419,6 +441,7 @@ static bool run(struct app *app, int argc, char **argv)
 		  (enum log_format)config->log_format);
 	event_set_log_callback(log_library);
 	if (!read_addresses(app) || !read_tables(app) || !read_admin(app) ||
+	    !read_guard(app) ||
 	    !redis_urls_read(config, app->urls, app->error) || !open_tls(app))
 		return false;
 	if (config->check) {

@@ -33,6 +33,8 @@ struct opts_list {
 struct config {
 	struct opts_list listen;
 	struct opts_list redis;
+	struct opts_list allow_target;
+	struct opts_list deny_target;
 	struct opts_item redis_password_file;	 /* text may be NULL */
 	struct opts_item sentinel_password_file; /* as are these: */
 	struct opts_item redis_ca;

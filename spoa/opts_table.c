@@ -60,6 +60,14 @@ const struct opts_option opts_table[] = {
 	 .value = "N", .help = "most known routes"},
 	{"snapshot", OPTS_TEXT, PLACE(snapshot), NULL, .value = "FILE",
 	 .help = "last known routes on disk, for a start while Redis is away"},
+	{"allow-target", OPTS_LIST, PLACE(allow_target), NULL, .value = "CIDR",
+	 .help = "routes may name it although it is denied (repeatable): "
+		 "10.0.0.0/8, 10.1.2.3:80, [fd00::/8]:8000-8999 or several "
+		 "with commas"},
+	{"deny-target", OPTS_LIST, PLACE(deny_target), NULL, .value = "CIDR",
+	 .help = "routes may not name it (repeatable), nor what is "
+		 "unspecified, link-local, multicast, broadcast or a cloud's "
+		 "metadata"},
 	{"admin", OPTS_TEXT, PLACE(admin), NULL, .value = "ADDR",
 	 .help = "HTTP for metrics, health and questions: an address as of "
 		 "--listen"},

@@ -12,6 +12,7 @@
 #include "sweep.h"
 
 TAILQ_HEAD(waiter_queue, waiter);
+TAILQ_HEAD(flight_queue, flight);
 
 /* One question to the store, for one host. */
 struct flight {
@@ -19,6 +20,11 @@ struct flight {
 	struct resolver *resolver;
 	struct flight *chain; /* next in the bucket */
 	struct waiter_queue waiters;
+	TAILQ_ENTRY(flight)
+	in_naming; /* while it waits for names, not for the
+		      store */
+	bool is_naming;
+	bool is_told; /* by the store */
 	struct span fields[HOST_CANDIDATES];
 	int64_t asked_ms;
 	uint32_t epoch; /* in which it was asked */
@@ -55,6 +61,8 @@ struct resolver {
 	struct cache *cache;
 	struct store *store;
 	struct waiter_queue queue; /* all waiters, by deadline */
+	struct flight_queue naming;
+	bool is_renamed; /* names have other addresses */
 	struct flight **buckets;
 	size_t mask; /* number of buckets, a power of two, less one */
 	int64_t now_ms;
@@ -68,6 +76,7 @@ struct resolver {
 
 static void hear(void *context, enum store_news news, struct span field,
 		 int64_t now_ms);
+static void hear_names(void *context);
 static void keep_swept(void *context, struct span field,
 		       const struct store_value *value, int64_t asked_ms,
 		       uint32_t epoch, int64_t now_ms);
@@ -83,6 +92,8 @@ struct resolver *resolver_new(const struct resolver_options *options,
 					    .context = resolver};
 	const struct routes_options routes = {.cache = cache,
 					      .watch = options->watch,
+					      .dns = options->dns,
+					      .guard = options->guard,
 					      .bad_route = options->bad_route,
 					      .context = options->context};
 	size_t buckets = 64;
@@ -106,6 +117,11 @@ struct resolver *resolver_new(const struct resolver_options *options,
 	resolver->cache = cache;
 	resolver->store = store;
 	TAILQ_INIT(&resolver->queue);
+	TAILQ_INIT(&resolver->naming);
+	if (options->dns) {
+		options->dns->changed = hear_names;
+		options->dns->context = resolver;
+	}
 	store->news = hear;
 	store->context = resolver;
 	return resolver;
@@ -130,6 +146,12 @@ void resolver_free(struct resolver *resolver)
 	sweep_free(resolver->sweep);
 	free(resolver->buckets);
 	free(resolver);
+}
+
+const struct routes_counters *
+resolver_count_routes(const struct resolver *resolver)
+{
+	return &resolver->routes.counters;
 }
 
 const struct resolver_counters *resolver_count(const struct resolver *resolver)
@@ -196,10 +218,12 @@ static void fill_answer(struct resolver *resolver, const struct finding *found,
 					  .source = found->source};
 }
 
+/* A name may have another address before anybody asks again. */
 static bool is_lendable(const struct route *route, const struct answer *answer)
 {
 	return answer->status == ANSWER_OK && route->target_count == 1 &&
-	       answer->address_len == 4 && answer->backend.len == 0;
+	       route->name_count == 0 && answer->address_len == 4 &&
+	       answer->backend.len == 0;
 }
 
 /* `host` is normalised; the answer was found in `route`, NULL for none, and is
@@ -318,13 +342,12 @@ static void note_flight(struct lookup *lookup, int64_t now_ms)
 	flight->epoch = cache_epoch(flight->resolver->cache);
 }
 
-/* Asks the store for the candidates in `asked`; NULL when it cannot be asked
- * or too much is under way. */
-static struct flight *start_flight(struct resolver *resolver,
-				   const struct host *host, uint16_t asked)
+/* A flight that nobody has to do with yet; NULL when too much is under way. */
+static struct flight *make_flight(struct resolver *resolver,
+				  const struct host *host)
 {
 	struct host_candidates candidates;
-	struct flight *flight, **slot;
+	struct flight *flight;
 
 	if (resolver->counters.flights >= resolver->options.waiting_max) {
 		resolver->counters.refused++;
@@ -340,16 +363,55 @@ static struct flight *start_flight(struct resolver *resolver,
 	flight->lookup.sent = note_flight;
 	flight->lookup.done = finish_flight;
 	TAILQ_INIT(&flight->waiters);
+	return flight;
+}
+
+static void keep_flight(struct resolver *resolver, struct flight *flight)
+{
+	struct flight **slot = find_flight(resolver, &flight->host);
+
+	flight->chain = *slot;
+	*slot = flight;
+	resolver->counters.flights++;
+}
+
+/* Asks the store for the candidates in `asked`; NULL when it cannot be
+ * asked. */
+static struct flight *start_flight(struct resolver *resolver,
+				   const struct host *host, uint16_t asked)
+{
+	struct flight *flight = make_flight(resolver, host);
+
+	if (!flight)
+		return NULL;
 	list_fields(flight, asked);
 	if (!resolver->store->ask(resolver->store, &flight->lookup,
 				  resolver->now_ms)) {
 		free(flight);
 		return NULL;
 	}
-	slot = find_flight(resolver, host);
-	flight->chain = *slot;
-	*slot = flight;
-	resolver->counters.flights++;
+	keep_flight(resolver, flight);
+	return flight;
+}
+
+static void begin_naming(struct flight *flight)
+{
+	flight->is_naming = true;
+	TAILQ_INSERT_TAIL(&flight->resolver->naming, flight, in_naming);
+}
+
+/* Waits for names alone: the route itself is known. */
+static struct flight *start_naming(struct resolver *resolver,
+				   const struct host *host)
+{
+	struct flight *flight = make_flight(resolver, host);
+
+	if (!flight)
+		return NULL;
+	flight->epoch = cache_epoch(resolver->cache);
+	keep_flight(resolver, flight);
+	begin_naming(flight);
+	resolver->counters.namings++;
 	return flight;
 }
 
@@ -381,26 +443,9 @@ void resolver_cancel(struct resolver *resolver, struct waiter *waiter)
 		detach(resolver, waiter);
 }
 
-static bool join_flight(struct resolver *resolver, const struct host *host,
-			const struct walk *walk, struct span client,
-			struct waiter *waiter)
+static void attach(struct resolver *resolver, struct flight *flight,
+		   struct span client, struct waiter *waiter)
 {
-	struct flight *flight = *find_flight(resolver, host);
-
-	if (resolver->counters.waiting >= resolver->options.waiting_max) {
-		resolver->counters.refused++;
-		return false;
-	}
-	if (flight) {
-		if (!resolver->store->is_up(resolver->store, resolver->now_ms))
-			return false;
-		resolver->counters.joins++;
-	} else {
-		flight = start_flight(resolver, host, walk->unknown);
-		if (!flight)
-			return false;
-		resolver->counters.lookups++;
-	}
 	waiter->flight = flight;
 	waiter->client = routes_client(client);
 	waiter->epoch = cache_epoch(resolver->cache);
@@ -409,7 +454,46 @@ static bool join_flight(struct resolver *resolver, const struct host *host,
 	TAILQ_INSERT_TAIL(&flight->waiters, waiter, in_flight);
 	TAILQ_INSERT_TAIL(&resolver->queue, waiter, in_queue);
 	resolver->counters.waiting++;
+}
+
+/* Waits for the store to tell of the candidates in `unknown`, or, when that is
+ * 0, for names. */
+static bool join_flight(struct resolver *resolver, const struct host *host,
+			uint16_t unknown, struct span client,
+			struct waiter *waiter)
+{
+	struct store *store = resolver->store;
+	struct flight *flight = *find_flight(resolver, host);
+
+	if (resolver->counters.waiting >= resolver->options.waiting_max) {
+		resolver->counters.refused++;
+		return false;
+	}
+	if (flight && unknown && !flight->is_naming &&
+	    !store->is_up(store, resolver->now_ms))
+		return false;
+	if (flight) {
+		resolver->counters.joins++;
+	} else {
+		flight = unknown ? start_flight(resolver, host, unknown)
+				 : start_naming(resolver, host);
+		if (!flight)
+			return false;
+		resolver->counters.lookups += unknown != 0;
+	}
+	attach(resolver, flight, client, waiter);
 	return true;
+}
+
+/* Brings the names of what was found up to date; is it worth to wait for
+ * one? */
+static bool settle(struct resolver *resolver, struct finding *found)
+{
+	if (!found->route)
+		return false;
+	found->route =
+		routes_settle(&resolver->routes, found->field, found->route);
+	return found->route->is_pending;
 }
 
 /* Only a route that balances by client wants to know who it is. */
@@ -434,7 +518,8 @@ static bool answer_as_written(struct resolver *resolver,
 	if (host.len == 0 || host.p[0] == '*' ||
 	    cache_get(resolver->cache, host, resolver->now_ms, &hit) !=
 		    CACHE_FRESH ||
-	    !hit.value || hit.is_due)
+	    !hit.value || hit.is_due ||
+	    !routes_is_settled(&resolver->routes, hit.value))
 		return false;
 	routes_fill(&resolver->routes, hit.value, host, ANSWER_FROM_CACHE,
 		    client_of(question, hit.value), answer);
@@ -460,8 +545,8 @@ enum resolver_result resolver_ask(struct resolver *resolver,
 		return RESOLVER_DONE;
 	}
 	walk_cache(resolver, known, &walk);
-	if (walk.unknown &&
-	    join_flight(resolver, known, &walk, question->client, waiter))
+	if (walk.unknown && join_flight(resolver, known, walk.unknown,
+					question->client, waiter))
 		return RESOLVER_PENDING;
 	if (walk.unknown)
 		found = find_without_store(resolver, known);
@@ -471,6 +556,9 @@ enum resolver_result resolver_ask(struct resolver *resolver,
 		found = find_nothing(ANSWER_NOT_FOUND, ANSWER_FROM_CACHE);
 	if (!walk.unknown && walk.is_due)
 		refresh(resolver, known, &walk);
+	if (settle(resolver, &found) &&
+	    join_flight(resolver, known, 0, question->client, waiter))
+		return RESOLVER_PENDING;
 	fill_answer(resolver, &found, client_of(question, found.route), answer);
 	if (!walk.unknown)
 		note_asked(resolver, host_span(known), found.route, answer);
@@ -623,11 +711,31 @@ static bool take_reply(struct flight *flight, const struct store_value *values)
 		keep_value(flight->resolver, host_span(&flight->host),
 			   lookup->fields[i], &values[i], flight->asked_ms,
 			   flight->epoch);
+	flight->is_told = true;
 	if (!find_reply(flight, values, &found))
 		return false;
+	if (!TAILQ_EMPTY(&flight->waiters) &&
+	    settle(flight->resolver, &found)) {
+		begin_naming(flight);
+		return true;
+	}
 	if (!TAILQ_EMPTY(&flight->waiters))
 		note_flight_asked(flight, &found);
 	return answer_waiters(flight, flight->epoch, &found);
+}
+
+/* Answers those who are left from what is known, and is over. */
+static void end_flight(struct flight *flight)
+{
+	struct resolver *resolver = flight->resolver;
+	struct finding found;
+	struct waiter *waiter;
+
+	while ((waiter = TAILQ_FIRST(&flight->waiters)) != NULL) {
+		found = find_without_store(resolver, &flight->host);
+		answer_waiters(flight, waiter->epoch, &found);
+	}
+	free_flight(resolver, flight);
 }
 
 static void finish_flight(struct lookup *lookup, enum store_status status,
@@ -635,8 +743,6 @@ static void finish_flight(struct lookup *lookup, enum store_status status,
 {
 	struct flight *flight = (struct flight *)lookup;
 	struct resolver *resolver = flight->resolver;
-	struct finding found;
-	struct waiter *waiter;
 
 	resolver->now_ms = now_ms;
 	/* What the reply relied on may have left the cache or come to its end,
@@ -644,11 +750,46 @@ static void finish_flight(struct lookup *lookup, enum store_status status,
 	if (status == STORE_ANSWERED && !take_reply(flight, values) &&
 	    ask_again(flight))
 		return;
-	while ((waiter = TAILQ_FIRST(&flight->waiters)) != NULL) {
-		found = find_without_store(resolver, &flight->host);
-		answer_waiters(flight, waiter->epoch, &found);
+	if (!flight->is_naming)
+		end_flight(flight);
+}
+
+/* Names that the flight waits for may have addresses by now. */
+static void go_on_naming(struct flight *flight)
+{
+	struct resolver *resolver = flight->resolver;
+	struct finding found = find_without_store(resolver, &flight->host);
+
+	if (!TAILQ_EMPTY(&flight->waiters) && settle(resolver, &found))
+		return;
+	TAILQ_REMOVE(&resolver->naming, flight, in_naming);
+	flight->is_naming = false;
+	if (flight->is_told && found.status == ANSWER_OK)
+		found.source = ANSWER_FROM_REDIS;
+	/* Those who came after a change must hear of what it changed. */
+	if (!answer_waiters(flight, flight->epoch, &found) && ask_again(flight))
+		return;
+	end_flight(flight);
+}
+
+static void hear_names(void *context)
+{
+	struct resolver *resolver = context;
+
+	resolver->is_renamed = true;
+}
+
+static void look_at_names(struct resolver *resolver)
+{
+	struct flight *flight, *next;
+
+	if (!resolver->is_renamed)
+		return;
+	resolver->is_renamed = false;
+	for (flight = TAILQ_FIRST(&resolver->naming); flight; flight = next) {
+		next = TAILQ_NEXT(flight, in_naming);
+		go_on_naming(flight);
 	}
-	free_flight(resolver, flight);
 }
 
 /* What the sweep read again. */
@@ -710,6 +851,7 @@ int64_t resolver_expire(struct resolver *resolver, int64_t now_ms)
 	struct waiter *waiter;
 
 	resolver->now_ms = now_ms;
+	look_at_names(resolver);
 	while ((waiter = TAILQ_FIRST(&resolver->queue)) != NULL) {
 		struct host host = waiter->flight->host;
 		struct finding found;

@@ -37,7 +37,9 @@ struct waiter {
 struct resolver_options {
 	int64_t lookup_timeout_ms; /* after this a request stops waiting */
 	size_t waiting_max;	   /* requests that may wait at a time */
-	struct watch *watch;	   /* the caller's; NULL: all targets are up */
+	struct watch *watch;	   /* see routes.h, as for these: */
+	struct dns *dns;
+	const struct guard *guard;
 	/* Called when a value that cannot be used was read. */
 	void (*bad_route)(void *context, const struct bad_route *bad);
 	void *context;
@@ -50,6 +52,7 @@ struct resolver_counters {
 	uint64_t lookups;   /* flights that were started */
 	uint64_t joins;	    /* requests that joined a flight under way */
 	uint64_t refreshes; /* flights started ahead, with nobody waiting */
+	uint64_t namings;   /* flights that waited for names alone */
 	uint64_t timeouts;  /* requests that waited too long */
 	uint64_t refused;   /* requests beyond waiting_max */
 	uint64_t epochs;    /* changes that were heard of */
@@ -134,6 +137,10 @@ void resolver_set_lending(struct resolver *resolver,
  * when that does not suffice to say. */
 bool resolver_peek(struct resolver *resolver, struct span host, int64_t now_ms,
 		   struct resolver_loan *loan) MUST_CHECK;
+
+/* What it counts of values and targets. */
+const struct routes_counters *
+resolver_count_routes(const struct resolver *resolver);
 
 const struct resolver_counters *resolver_count(const struct resolver *resolver);
 

@@ -13,11 +13,22 @@ struct parser {
 	const char *end;
 	enum route_error error;
 	const char *wrong; /* where the error is */
+	const struct route_reader *reader;
+	struct route *route;
+	size_t target_count; /* as they are written */
+	struct name_ref names[ROUTE_TARGETS_MAX];
+};
+
+/* A target as it is written. */
+struct written {
+	struct target target;
+	struct span name; /* in place of an address, or empty */
 };
 
 static const char *const error_texts[] = {
 	[ROUTE_GOOD] = "no error",
-	[ROUTE_NO_ADDRESS] = "not an IPv4 address or an IPv6 one in brackets",
+	[ROUTE_NO_ADDRESS] =
+		"not an IPv4 address, an IPv6 one in brackets or a DNS name",
 	[ROUTE_NO_PORT] = "not a port from 1 to 65535",
 	[ROUTE_NO_WEIGHT] = "not a weight from 0 to 256",
 	[ROUTE_NO_WORD] = "unknown word",
@@ -102,30 +113,56 @@ static bool read_address(struct span text, int family, uint8_t *address)
 	return inet_pton(family, copy, address) == 1;
 }
 
-/* `address:port`; the cursor ends behind it. */
-static void take_place(struct parser *in, struct target *target,
-		       bool (*allows)(const uint8_t *address, size_t len))
+static bool is_label_byte(char c)
 {
-	struct span word = take_word(in);
-	const char *colon;
-	struct span host, digits;
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       (c >= '0' && c <= '9') || c == '-' || c == '_';
+}
+
+/* Is it a label of a DNS name? The last one must not look like a number, or a
+ * mistyped address would be a name. */
+static bool is_label(struct span label, bool is_last)
+{
+	size_t i;
+
+	if (label.len == 0 || label.len > 63 || label.p[0] == '-' ||
+	    label.p[label.len - 1] == '-')
+		return false;
+	for (i = 0; i < label.len; i++)
+		if (!is_label_byte(label.p[i]))
+			return false;
+	return !is_last || label.p[0] < '0' || label.p[0] > '9';
+}
+
+/* One final dot makes a name absolute. */
+static bool is_dns_name(struct span name)
+{
+	if (name.len > 0 && name.p[name.len - 1] == '.')
+		name.len--;
+	if (name.len == 0 || name.len > 253)
+		return false;
+	for (;;) {
+		const char *dot = memchr(name.p, '.', name.len);
+		struct span label = name;
+
+		if (dot)
+			label.len = (size_t)(dot - name.p);
+		if (!is_label(label, !dot))
+			return false;
+		if (!dot)
+			return true;
+		name.p += label.len + 1;
+		name.len -= label.len + 1;
+	}
+}
+
+/* The port behind the colon at the end of the word. */
+static void take_port(struct parser *in, struct span word, const char *colon,
+		      struct target *target)
+{
+	struct span digits;
 	int port;
 
-	target->is_ipv6 = word.len > 0 && word.p[0] == '[';
-	host = word;
-	colon = word.len ? memrchr(word.p, ':', word.len) : NULL;
-	if (target->is_ipv6)
-		colon = memchr(word.p, ']', word.len);
-	if (colon) {
-		host.p += target->is_ipv6;
-		host.len = (size_t)(colon - host.p);
-		colon += target->is_ipv6;
-	}
-	if (!read_address(host, target->is_ipv6 ? AF_INET6 : AF_INET,
-			  target->address)) {
-		fail(in, ROUTE_NO_ADDRESS, word.p);
-		return;
-	}
 	if (!colon || colon == word.p + word.len || *colon != ':') {
 		fail(in, ROUTE_NO_PORT, colon ? colon : in->p);
 		return;
@@ -135,9 +172,35 @@ static void take_place(struct parser *in, struct target *target,
 	port = read_number(digits, 65535);
 	if (port < 1)
 		fail(in, ROUTE_NO_PORT, digits.p);
-	else if (!allows(target->address, target->is_ipv6 ? 16 : 4))
-		fail(in, ROUTE_FORBIDDEN, word.p);
 	target->port = (uint16_t)(port < 1 ? 0 : port);
+}
+
+/* `address:port`; the cursor ends behind it. */
+static void take_place(struct parser *in, struct written *written)
+{
+	struct span word = take_word(in);
+	struct target *target = &written->target;
+	const char *colon = word.len ? memrchr(word.p, ':', word.len) : NULL;
+	struct span host = word;
+
+	target->is_ipv6 = word.len > 0 && word.p[0] == '[';
+	if (target->is_ipv6)
+		colon = memchr(word.p, ']', word.len);
+	if (colon) {
+		host.p += target->is_ipv6;
+		host.len = (size_t)(colon - host.p);
+		colon += target->is_ipv6;
+	}
+	if (!read_address(host, target->is_ipv6 ? AF_INET6 : AF_INET,
+			  target->address)) {
+		if (target->is_ipv6 || !is_dns_name(host))
+			fail(in, ROUTE_NO_ADDRESS, word.p);
+		written->name = host;
+	}
+	take_port(in, word, colon, target);
+	if (in->error == ROUTE_GOOD && written->name.len == 0 &&
+	    !in->reader->allows(in->reader->context, target))
+		fail(in, ROUTE_FORBIDDEN, word.p);
 }
 
 static void take_weight(struct parser *in, struct target *target)
@@ -155,15 +218,47 @@ static void take_weight(struct parser *in, struct target *target)
 		target->weight = (unsigned int)weight & 0x1ff;
 }
 
-/* A target, its keywords and the blanks behind it. */
-static void take_target(struct parser *in, struct target *target,
-			bool (*allows)(const uint8_t *address, size_t len))
+static void add_target(struct parser *in, const struct target *target)
 {
+	struct route *route = in->route;
+
+	if (route->target_count < ROUTE_TARGETS_MAX)
+		route->targets[route->target_count++] = *target;
+}
+
+/* A target for each address of the name. */
+static void add_name(struct parser *in, const struct written *written)
+{
+	const struct route_reader *reader = in->reader;
+	struct route *route = in->route;
+	struct target target = written->target;
+	struct name_state state = {0};
+	size_t i;
+
+	if (reader->look_up)
+		reader->look_up(reader->context, written->name, &state);
+	in->names[route->name_count++] = state.ref;
+	route->is_pending |= state.is_pending;
+	route->has_unresolved |= state.count == 0;
+	for (i = 0; i < state.count; i++) {
+		memcpy(target.address, state.addresses[i].bytes,
+		       sizeof(target.address));
+		target.is_ipv6 = state.addresses[i].is_ipv6;
+		if (reader->allows(reader->context, &target))
+			add_target(in, &target);
+		else
+			route->has_denied = true;
+	}
+}
+
+/* A target, its keywords and the blanks behind it. */
+static void take_target(struct parser *in)
+{
+	struct written written = {.target.weight = 1};
+	struct target *target = &written.target;
 	bool weighted = false;
 
-	memset(target, 0, sizeof(*target));
-	target->weight = 1;
-	take_place(in, target, allows);
+	take_place(in, &written);
 	while (skip_blanks(in) > 0 && in->p < in->end && *in->p != ',' &&
 	       *in->p != ';') {
 		struct span word = take_word(in);
@@ -181,6 +276,12 @@ static void take_target(struct parser *in, struct target *target,
 			fail(in, ROUTE_NO_WORD, word.p);
 		}
 	}
+	if (in->error != ROUTE_GOOD)
+		return;
+	if (written.name.len > 0)
+		add_name(in, &written);
+	else
+		add_target(in, target);
 }
 
 /* The word after an option's name, which exactly one blank parts from it. */
@@ -302,24 +403,23 @@ static void take_options(struct parser *in, struct route *route,
 	} while (skip_blanks(in) > 0 && in->p < in->end);
 }
 
-static void take_route(struct parser *in, struct route *route, const char *text,
-		       bool (*allows)(const uint8_t *address, size_t len))
+static void take_route(struct parser *in, const char *text)
 {
 	do {
 		skip_blanks(in);
-		if (route->target_count == ROUTE_TARGETS_MAX) {
+		if (in->target_count++ == ROUTE_TARGETS_MAX) {
 			fail(in, ROUTE_TOO_MANY, in->p);
 			return;
 		}
-		take_target(in, &route->targets[route->target_count++], allows);
+		take_target(in);
 	} while (take_char(in, ','));
 	if (take_char(in, ';'))
-		take_options(in, route, text);
+		take_options(in, in->route, text);
 	if (in->p < in->end)
 		fail(in, ROUTE_NO_WORD, in->p);
 }
 
-static size_t text_at(const struct route *route)
+static size_t names_at(const struct route *route)
 {
 	size_t each = sizeof(struct target);
 
@@ -328,30 +428,40 @@ static size_t text_at(const struct route *route)
 	return sizeof(*route) + route->target_count * each;
 }
 
-/* Several targets have turns; a single one only if a check may say that it is
- * down. */
-static void finish_route(struct route *route, struct span text)
+static size_t text_at(const struct route *route)
 {
+	return names_at(route) + route->name_count * sizeof(struct name_ref);
+}
+
+/* Several targets have turns; a single one only if a check may say that it is
+ * down, or if others may join it. */
+static void finish_route(struct parser *in, struct span text)
+{
+	struct route *route = in->route;
 	bool is_checked = route->check == ROUTE_CHECK_TCP ||
 			  route->check == ROUTE_CHECK_HTTP;
 
-	route->has_turns = route->target_count > 1 || is_checked;
-	route->is_plain = route->target_count == 1 && !is_checked &&
+	route->has_turns =
+		route->target_count > 1 || is_checked || route->name_count > 0;
+	route->is_plain = route->target_count == 1 && !route->has_turns &&
 			  route->targets[0].weight > 0;
 	if (route->has_turns)
 		memset(route_turns(route), 0,
 		       route->target_count * sizeof(struct turn));
+	if (route->name_count > 0)
+		memcpy((char *)route + names_at(route), in->names,
+		       route->name_count * sizeof(struct name_ref));
 	route->text_len = (uint16_t)text.len;
 	if (text.len > 0)
 		memcpy((char *)route + text_at(route), text.p, text.len);
 }
 
 enum route_error route_parse(struct span text,
-			     bool (*allows)(const uint8_t *address, size_t len),
+			     const struct route_reader *reader,
 			     union route_room *room, unsigned int *column)
 {
 	struct route *route = &room->route;
-	struct parser in = {.p = text.p};
+	struct parser in;
 
 	memset(route, 0, sizeof(*route));
 	*column = 1;
@@ -359,14 +469,19 @@ enum route_error route_parse(struct span text,
 		route->error = ROUTE_TOO_LONG;
 		return ROUTE_TOO_LONG;
 	}
+	in.p = in.wrong = text.p;
 	in.end = text.len ? text.p + text.len : text.p;
-	take_route(&in, route, text.p, allows);
+	in.error = ROUTE_GOOD;
+	in.reader = reader;
+	in.route = route;
+	in.target_count = 0;
+	take_route(&in, text.p);
 	if (in.error != ROUTE_GOOD) {
 		memset(route, 0, sizeof(*route));
 		route->error = (uint8_t)in.error;
 		*column = text.len ? (unsigned int)(in.wrong - text.p) + 1 : 1;
 	}
-	finish_route(route, text);
+	finish_route(&in, text);
 	return in.error;
 }
 
@@ -386,6 +501,11 @@ struct turn *route_turns(struct route *route)
 	if (!route->has_turns)
 		return NULL;
 	return (struct turn *)(route->targets + route->target_count);
+}
+
+const struct name_ref *route_names(const struct route *route)
+{
+	return (const struct name_ref *)((const char *)route + names_at(route));
 }
 
 struct span route_backend(const struct route *route)
@@ -414,4 +534,10 @@ struct span route_path(const struct route *route)
 	       is_visible(path.p[path.len]))
 		path.len++;
 	return path;
+}
+
+bool route_is_same_place(const struct target *a, const struct target *b)
+{
+	return a->port == b->port && a->is_ipv6 == b->is_ipv6 &&
+	       !memcmp(a->address, b->address, sizeof(a->address));
 }

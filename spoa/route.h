@@ -5,11 +5,12 @@
  * Text goes in, a route comes out: targets, options and the text itself, in
  * one flat block that can be copied with memcpy and kept in the cache. Text
  * that breaks the grammar makes a route without targets that says why and
- * where. It resolves nothing and asks nobody.
+ * where. It resolves nothing: whoever reads says which addresses a name has,
+ * and each makes a target with the words of the name's.
  *
  *   route  = OWS target *( OWS "," OWS target )
  *            [ OWS ";" OWS option *( 1*SP option ) ] OWS        OWS = *SP
- *   target = ( IPv4 / "[" IPv6 "]" ) ":" port *( 1*SP keyword )
+ *   target = ( IPv4 / "[" IPv6 "]" / name ) ":" port *( 1*SP keyword )
  *   keyword = "weight" SP 0..256 / "backup"
  *   option = "balance" SP ( "roundrobin" / "source" / "first" )
  *          / "check" SP ( "none" / "tcp" / "http" SP path )
@@ -30,12 +31,12 @@ enum {
 /* What is wrong with a value; ROUTE_GOOD when nothing is. */
 enum route_error {
 	ROUTE_GOOD,
-	ROUTE_NO_ADDRESS, /* neither an IPv4 address nor one in brackets */
+	ROUTE_NO_ADDRESS, /* no IPv4 address, none in brackets, no DNS name */
 	ROUTE_NO_PORT,	  /* not `:` and 1 to 65535 */
 	ROUTE_NO_WEIGHT,  /* not a number from 0 to 256 */
 	ROUTE_NO_WORD,	  /* a word that the grammar does not have here */
 	ROUTE_REPEATED,	  /* a word for the second time */
-	ROUTE_FORBIDDEN,  /* an address that is never a target */
+	ROUTE_FORBIDDEN,  /* an address and port that may not be a target */
 	ROUTE_TOO_MANY,	  /* more than ROUTE_TARGETS_MAX targets */
 	ROUTE_TOO_LONG,	  /* more than ROUTE_TEXT_MAX bytes */
 };
@@ -62,15 +63,48 @@ struct turn {
 	uint32_t slot; /* where its state is; 0: it is not watched, and up */
 };
 
+/* Which addresses of a name a route was made with. */
+struct name_ref {
+	uint32_t slot;	  /* where the name's version is; 0: nowhere */
+	uint32_t version; /* never 0 of a name that has a slot */
+};
+
+struct address {
+	uint8_t bytes[16]; /* network order; IPv4 is the first four bytes */
+	bool is_ipv6;
+};
+
+/* What is known of a name. */
+struct name_state {
+	struct name_ref ref;
+	const struct address *addresses; /* borrowed */
+	size_t count;
+	bool is_pending; /* it is worth waiting for */
+};
+
+/* What a reader of routes knows of the world. */
+struct route_reader {
+	/* May it be a target? Address and port are filled in. */
+	bool (*allows)(void *context, const struct target *target);
+	/* Fills in what is known of a DNS name. NULL: nothing is of any. */
+	void (*look_up)(void *context, struct span name,
+			struct name_state *state);
+	void *context;
+};
+
 /* Four-byte alignment throughout, so that a route can lie behind other bytes.
- * The turns, if any, follow the targets, then comes the text. */
+ * The turns, if any, follow the targets, then the names, then the text. */
 struct route {
 	uint8_t error;	       /* enum route_error */
 	uint8_t balance : 4;   /* enum route_balance */
 	uint8_t check : 4;     /* enum route_check */
 	uint16_t is_plain : 1; /* the one target is always the answer */
 	uint16_t has_turns : 1;
+	uint16_t is_pending : 1;     /* a name in it is worth waiting for */
+	uint16_t has_unresolved : 1; /* or has no address, as far as is known */
+	uint16_t has_denied : 1; /* an address of a name may not be a target */
 	uint16_t target_count;
+	uint16_t name_count;
 	uint16_t text_len;
 	uint16_t backend_at; /* in the text; 0 is none */
 	uint16_t path_at;    /* of `check http`; 0 is none */
@@ -82,16 +116,18 @@ union route_room {
 	struct route route;
 	char bytes[sizeof(struct route) +
 		   ROUTE_TARGETS_MAX *
-			   (sizeof(struct target) + sizeof(struct turn)) +
+			   (sizeof(struct target) + sizeof(struct turn) +
+			    sizeof(struct name_ref)) +
 		   ROUTE_TEXT_MAX];
 };
 
 /* Reads `text` into `room` and returns the error, which `room->route.error`
  * holds too. With an error there are no targets and `*column` is the byte,
- * counted from 1, where the text went wrong. `allows` judges each address, 4
- * or 16 bytes. Text over ROUTE_TEXT_MAX is not kept. */
+ * counted from 1, where the text went wrong. Of the addresses of a name those
+ * are left out that may not be a target, and those beyond ROUTE_TARGETS_MAX.
+ * Text over ROUTE_TEXT_MAX is not kept. */
 enum route_error route_parse(struct span text,
-			     bool (*allows)(const uint8_t *address, size_t len),
+			     const struct route_reader *reader,
 			     union route_room *room, unsigned int *column);
 
 /* The bytes of a route, for copying it. */
@@ -102,6 +138,12 @@ struct span route_text(const struct route *route);
 
 /* The name after `backend`, or an empty span; lives in the route. */
 struct span route_backend(const struct route *route);
+
+/* The names, in their order; `name_count` of them. */
+const struct name_ref *route_names(const struct route *route);
+
+/* Have the two the same address and port? */
+bool route_is_same_place(const struct target *a, const struct target *b);
 
 /* The path after `check http`, or an empty span; lives in the route. */
 struct span route_path(const struct route *route);

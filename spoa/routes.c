@@ -6,44 +6,109 @@
 #include "routes.h"
 
 #include "balance.h"
-#include "guard.h"
 
-/* A route leaves the cache, and its targets' slots are free. */
-static void release_slots(void *context, struct span field, void *value)
+static void release_slots(struct routes *routes, struct span field,
+			  struct route *route)
 {
-	const struct routes *routes = context;
 	struct watch *watch = routes->options.watch;
-	struct route *route = value;
 	struct turn *turns = route_turns(route);
 	size_t i;
 
-	for (i = 0; turns && i < route->target_count; i++)
+	for (i = 0; turns && i < route->target_count; i++) {
 		if (turns[i].slot != 0)
 			watch->release(watch, turns[i].slot, field);
+		turns[i].slot = 0;
+	}
+}
+
+/* A route leaves the cache. */
+static void forget_route(void *context, struct span field, void *value)
+{
+	release_slots(context, field, value);
+}
+
+static bool allows(void *context, const struct target *target)
+{
+	static const struct guard no_rules;
+	struct routes *routes = context;
+	const struct guard *guard = routes->options.guard;
+
+	if (guard_allows(guard ? guard : &no_rules, target->address,
+			 target->is_ipv6 ? 16 : 4, target->port, &routes->rule))
+		return true;
+	routes->counters.denied++;
+	return false;
+}
+
+static void look_up(void *context, struct span name, struct name_state *state)
+{
+	struct routes *routes = context;
+	struct dns *dns = routes->options.dns;
+
+	dns->look_up(dns, name, routes->is_asked, state);
 }
 
 void routes_init(struct routes *routes, const struct routes_options *options)
 {
-	routes->options = *options;
+	*routes = (struct routes){.options = *options};
+	routes->reader =
+		(struct route_reader){.allows = allows,
+				      .look_up = options->dns ? look_up : NULL,
+				      .context = routes};
 	if (options->watch)
-		cache_set_forget(options->cache, release_slots, routes);
+		cache_set_forget(options->cache, forget_route, routes);
 }
 
-/* The route came into the cache, if there was memory: its targets get slots,
- * but those that take no requests. */
-static void take_slots(struct routes *routes, struct span field)
+/* A route that may lose targets to a check takes a slot for each, but those
+ * that take no requests. A single one is only checked when that is written. */
+static void take_slots(struct routes *routes, struct span field,
+		       struct route *route)
 {
 	struct watch *watch = routes->options.watch;
-	struct route *route = cache_find(routes->options.cache, field);
-	struct turn *turns = route ? route_turns(route) : NULL;
+	struct turn *turns = route_turns(route);
 	size_t i;
 
-	if (!watch || !turns || route->check == ROUTE_CHECK_NONE)
+	if (!watch || !turns || route->check == ROUTE_CHECK_NONE ||
+	    (route->target_count == 1 && route->check == ROUTE_CHECK_DEFAULT))
 		return;
 	for (i = 0; i < route->target_count; i++)
 		if (route->targets[i].weight > 0)
 			turns[i].slot = watch->take(watch, field, route,
 						    &route->targets[i]);
+}
+
+/* Targets that were there before go on from the place where they were. */
+static void carry_places(struct route *to, struct route *from)
+{
+	struct turn *turns = route_turns(to);
+	const struct turn *old = route_turns(from);
+	size_t i, k;
+
+	for (i = 0; turns && old && i < to->target_count; i++)
+		for (k = 0; k < from->target_count; k++)
+			if (route_is_same_place(&to->targets[i],
+						&from->targets[k])) {
+				turns[i].place = old[k].place;
+				break;
+			}
+}
+
+/* What is in `room` takes its slots before what the cache holds loses them:
+ * what is known of a target that stays is kept. */
+static void prepare_route(struct routes *routes, struct span field)
+{
+	struct route *old = cache_find(routes->options.cache, field);
+
+	take_slots(routes, field, &routes->room.route);
+	if (old)
+		carry_places(&routes->room.route, old);
+}
+
+/* If the cache had no memory for it, the route in `room` has no slots. */
+static void settle_slots(struct routes *routes, struct span field)
+{
+	if (!cache_find(routes->options.cache, field))
+		release_slots(routes, field, &routes->room.route);
 }
 
 /* Is this what the cache holds of the field? */
@@ -57,11 +122,24 @@ static bool is_unchanged(struct routes *routes, struct span field,
 	       span_equal(route_text(known), value->text);
 }
 
-bool routes_keep(struct routes *routes, struct span host, struct span field,
-		 const struct store_value *value, int64_t asked_ms,
-		 uint32_t epoch)
+/* Says that a value cannot be used, or not all of it. */
+static void report(struct routes *routes, struct bad_route *bad)
 {
 	const struct routes_options *options = &routes->options;
+
+	bad->is_partial = bad->error == ROUTE_GOOD;
+	if (bad->is_partial)
+		bad->error = ROUTE_FORBIDDEN;
+	if (bad->error == ROUTE_FORBIDDEN)
+		bad->rule = routes->rule;
+	routes->counters.bad += !bad->is_partial;
+	options->bad_route(options->context, bad);
+}
+
+/* Reads a value into `room`. */
+static void read_value(struct routes *routes, struct span host,
+		       struct span field, const struct store_value *value)
+{
 	struct route *route = &routes->room.route;
 	struct bad_route bad = {.host = host,
 				.field = field,
@@ -69,29 +147,39 @@ bool routes_keep(struct routes *routes, struct span host, struct span field,
 				.size = value->text.len,
 				.column = 1};
 
-	if (value->kind == STORE_NONE) {
-		bool was_known = cache_find(options->cache, field) != NULL;
-
-		cache_put(options->cache, field, NULL, 0, asked_ms, epoch);
-		return was_known;
-	}
-	if (is_unchanged(routes, field, value)) {
-		cache_renew(options->cache, field, asked_ms, epoch);
-		return false;
-	}
 	if (value->kind == STORE_TOO_LARGE) {
 		*route = (struct route){.error = ROUTE_TOO_LONG};
 		bad.size = value->size;
 		bad.error = ROUTE_TOO_LONG;
 	} else {
-		bad.error = route_parse(value->text, guard_allows,
+		bad.error = route_parse(value->text, &routes->reader,
 					&routes->room, &bad.column);
 	}
-	if (bad.error != ROUTE_GOOD)
-		options->bad_route(options->context, &bad);
-	cache_put(options->cache, field, route, route_size(route), asked_ms,
-		  epoch);
-	take_slots(routes, field);
+	if (bad.error != ROUTE_GOOD || route->has_denied)
+		report(routes, &bad);
+}
+
+bool routes_keep(struct routes *routes, struct span host, struct span field,
+		 const struct store_value *value, int64_t asked_ms,
+		 uint32_t epoch)
+{
+	struct cache *cache = routes->options.cache;
+	struct route *route = &routes->room.route;
+
+	if (value->kind == STORE_NONE) {
+		bool was_known = cache_find(cache, field) != NULL;
+
+		cache_put(cache, field, NULL, 0, asked_ms, epoch);
+		return was_known;
+	}
+	if (is_unchanged(routes, field, value)) {
+		cache_renew(cache, field, asked_ms, epoch);
+		return false;
+	}
+	read_value(routes, host, field, value);
+	prepare_route(routes, field);
+	cache_put(cache, field, route, route_size(route), asked_ms, epoch);
+	settle_slots(routes, field);
 	return true;
 }
 
@@ -106,11 +194,52 @@ void routes_restore(struct routes *routes, struct span field,
 		cache_restore(cache, field, NULL, 0, now_ms, age_ms);
 		return;
 	}
-	if (route_parse(*text, guard_allows, &routes->room, &column) !=
+	if (route_parse(*text, &routes->reader, &routes->room, &column) !=
 	    ROUTE_GOOD)
 		return;
+	prepare_route(routes, field);
 	cache_restore(cache, field, route, route_size(route), now_ms, age_ms);
-	take_slots(routes, field);
+	settle_slots(routes, field);
+}
+
+/* Are the addresses of the names those of now? */
+static bool is_current(const struct routes *routes, const struct route *route)
+{
+	const struct dns *dns = routes->options.dns;
+	const struct name_ref *refs = route_names(route);
+	bool is_current = true;
+	size_t i;
+
+	for (i = 0; dns && i < route->name_count; i++) {
+		dns->used[refs[i].slot] = 1;
+		if (dns->versions[refs[i].slot] != refs[i].version)
+			is_current = false;
+	}
+	return is_current;
+}
+
+bool routes_is_settled(struct routes *routes, const struct route *route)
+{
+	return route->name_count == 0 ||
+	       (!route->is_pending && is_current(routes, route));
+}
+
+struct route *routes_settle(struct routes *routes, struct span field,
+			    struct route *route)
+{
+	struct store_value value = {.text = route_text(route)};
+	struct route *fresh = &routes->room.route;
+
+	if (route->name_count == 0 || is_current(routes, route))
+		return route;
+	routes->is_asked = true;
+	read_value(routes, field, field, &value);
+	routes->is_asked = false;
+	routes->counters.renamings++;
+	prepare_route(routes, field);
+	cache_replace(routes->options.cache, field, fresh, route_size(fresh));
+	settle_slots(routes, field);
+	return routes_find(routes, field);
 }
 
 struct route *routes_find(struct routes *routes, struct span field)
@@ -137,6 +266,21 @@ static uint8_t address_len(const struct target *target)
 	return target->is_ipv6 ? 16 : 4;
 }
 
+/* Nothing serves: has it no address at all, none that is allowed, or none that
+ * takes requests? */
+static void fill_nothing(struct routes *routes, const struct route *route,
+			 struct answer *answer)
+{
+	if (route->has_unresolved) {
+		routes->counters.unresolved++;
+		*answer = (struct answer){.status = ANSWER_UNAVAILABLE,
+					  .source = ANSWER_FROM_NONE};
+	} else {
+		answer->status = route->target_count > 0 ? ANSWER_DOWN
+							 : ANSWER_BAD_ROUTE;
+	}
+}
+
 void routes_fill(struct routes *routes, struct route *route, struct span field,
 		 enum answer_source source, uint64_t client,
 		 struct answer *answer)
@@ -149,9 +293,10 @@ void routes_fill(struct routes *routes, struct route *route, struct span field,
 		.status = ANSWER_BAD_ROUTE, .source = source, .route = field};
 	if (route->error != ROUTE_GOOD)
 		return;
-	answer->status = ANSWER_DOWN;
-	if (!balance_choose(route, states, client, &choice))
+	if (!balance_choose(route, states, client, &choice)) {
+		fill_nothing(routes, route, answer);
 		return;
+	}
 	answer->status = ANSWER_OK;
 	answer->address = choice.first->address;
 	answer->address_len = address_len(choice.first);

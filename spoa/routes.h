@@ -10,6 +10,8 @@
 #define SPOA_ROUTES_H
 
 #include "cache.h"
+#include "dns.h"
+#include "guard.h"
 #include "hash.h"
 #include "route.h"
 #include "session.h"
@@ -24,19 +26,35 @@ struct bad_route {
 	uint64_t size;	     /* bytes of the value */
 	unsigned int column; /* where it went wrong, from 1 */
 	enum route_error error;
+	bool is_partial;  /* only some addresses of a name are left out */
+	struct span rule; /* that refuses, of ROUTE_FORBIDDEN */
 };
 
 struct routes_options {
 	struct cache *cache; /* the caller's, as is the watch; both outlive */
 	struct watch *watch; /* NULL: all targets are up */
+	struct dns *dns;     /* NULL: no name is ever resolved */
+	const struct guard *guard; /* NULL: no rules but the built-in ones */
 	/* Called when a value that cannot be used was read. */
 	void (*bad_route)(void *context, const struct bad_route *bad);
 	void *context;
 };
 
+/* Counts since the start. */
+struct routes_counters {
+	uint64_t bad;	     /* values that could not be used */
+	uint64_t denied;     /* targets that may not be one */
+	uint64_t renamings;  /* routes whose names got other addresses */
+	uint64_t unresolved; /* answers that lacked an address of any name */
+};
+
 /* The fields are its own. */
 struct routes {
 	struct routes_options options;
+	struct routes_counters counters;
+	struct route_reader reader;
+	bool is_asked;	  /* what is parsed is for somebody who asks */
+	struct span rule; /* that last refused a target */
 	union route_room room;
 };
 
@@ -56,6 +74,14 @@ void routes_restore(struct routes *routes, struct span field,
 /* The route of a field that was just kept, be it that the cache had no memory
  * for it. Valid until the next keep or restore. */
 struct route *routes_find(struct routes *routes, struct span field);
+
+/* Has the route the addresses that its names have, and none to wait for? */
+bool routes_is_settled(struct routes *routes, const struct route *route);
+
+/* Gives the route of a field, as it lies in the cache, the addresses that its
+ * names have by now, and has them resolved. It may lie elsewhere then. */
+struct route *routes_settle(struct routes *routes, struct span field,
+			    struct route *route);
 
 /* What a client is to the targets: the same number in every agent and after
  * each restart; 0 is none. */

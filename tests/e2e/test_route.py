@@ -102,8 +102,7 @@ SYNTAX = [
     "10.0.0.1:80;check none /", "10.0.0.1:80;check http /a\x01",
     "10.0.0.1:80;weight 1", "10.0.0.1:80;backup", "10.0.0.1:80;x",
     "10.0.0.1:80;backend x,10.0.0.2:80", "10.0.0.1:80;backend=x",
-    "a.example:80", "localhost:80", "app.internal:8080 weight 1",  # for now
-    "10.0.0.1:80, app.internal:80", "x" * 5000, "10.0.0.1:80" + " " * 99 + "x",
+    "a.1:80", "-a:80", "a-:80", "a..b:80", "a/b:80", "a b:80", "x" * 5000, "10.0.0.1:80" + " " * 99 + "x",
 ]
 
 DENIED = [
@@ -128,6 +127,8 @@ def routes(start_agent):
                 host = f"h{len(fake.routes)}.example"
                 fake.routes[host] = value
                 answer = peer.ask(host)
+                if answer.status == "unavailable":  # a name, resolved or not
+                    return answer
                 assert answer.source == "redis" and answer.route == host
                 again = peer.ask(host)
                 assert again.status == answer.status
@@ -189,7 +190,8 @@ def test_damaged_values(routes, seed):
             at = dice.randrange(len(value) + 1)
             value[at:at + dice.randrange(3)] = bytes(dice.choices(
                 b"0123456789.:[]; ,abwekup\0\xff", k=dice.randrange(3)))
-        assert routes(bytes(value)).status in ("ok", "bad_route", "down")
+        assert routes(bytes(value)).status in (
+            "ok", "bad_route", "down", "unavailable")
 
 
 # -- the log ----------------------------------------------------------------

@@ -2,6 +2,7 @@
 """Routes with several targets: who serves, in which share, and who is next."""
 
 import ipaddress
+import subprocess
 from collections import Counter
 from itertools import count
 
@@ -152,3 +153,54 @@ def test_a_client_may_be_a_string(route):
 def test_source_without_client_goes_in_turn(route):
     route(source(TEN))
     assert set(shares(route.ask(100)).values()) == {10}
+
+
+# -- which targets a route may name ------------------------------------------
+
+CLOSED = ("--deny-target", "0.0.0.0/0,::/0", "--allow-target",
+          "10.0.0.0/8:8000-8999,[fd00::/8]:80")
+
+
+def judge(redis, ask, value, *options):
+    redis.cmd("HSET", "routes", HOST, value)
+    ask.start(redis.url, options=("--lookup-timeout", "2s", *options))
+    return ask(HOST)
+
+
+@pytest.mark.parametrize("value, options, rule", [
+    ("10.0.0.1:8000", CLOSED, None),
+    ("[fd00::1]:80", CLOSED, None),
+    ("[::ffff:10.0.0.1]:8999", CLOSED, None),
+    ("10.0.0.1:80", CLOSED, "0.0.0.0/0"),
+    ("[fd00::1]:8000", CLOSED, "::/0"),
+    ("192.168.1.1:8000", CLOSED, "0.0.0.0/0"),
+    ("[::ffff:192.168.1.1]:8000", CLOSED, "0.0.0.0/0"),
+    ("10.0.0.1:8000, 192.168.1.1:8000", CLOSED, "0.0.0.0/0"),
+    ("169.254.1.1:80", (), "link-local"),
+    ("169.254.1.1:80", ("--allow-target", "169.254.1.1:80"), None),
+    ("169.254.1.1:81", ("--allow-target", "169.254.1.1:80"), "link-local"),
+    ("10.0.0.1:80", ("--deny-target", "10.0.0.0/8",
+                     "--deny-target", "192.168.0.0/16:22"), "10.0.0.0/8"),
+    ("192.168.9.9:22", ("--deny-target", "10.0.0.0/8",
+                        "--deny-target", "192.168.0.0/16:22"),
+     "192.168.0.0/16:22"),
+    ("192.168.9.9:80", ("--deny-target", "10.0.0.0/8",
+                        "--deny-target", "192.168.0.0/16:22"), None)])
+def test_guard(redis, ask, value, options, rule):
+    answer = judge(redis, ask, value, *options)
+    if rule:
+        assert answer.status == "bad_route" and not answer.ip
+        assert f"rule={rule}\n" in ask.agent.log()
+    else:
+        assert answer.status == "ok" and "rule=" not in ask.agent.log()
+
+
+@pytest.mark.parametrize("option", ["allow-target", "deny-target"])
+@pytest.mark.parametrize("text_", ["10.0.0.0/33", "a.example", "10.0.0.1:0",
+                                   "[::1", "10.0.0.0/8,"])
+def test_bad_rule_is_refused(agent_binary, option, text_):
+    done = subprocess.run([agent_binary, f"--{option}", text_, "--check"],
+                          capture_output=True, text=True, timeout=10)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"spoa-router: --{option}: ")
+    assert done.stderr.count("\n") == 1

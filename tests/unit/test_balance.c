@@ -12,21 +12,22 @@
 static union route_room room;
 static uint8_t states[ROUTE_TARGETS_MAX + 1];
 
-static bool allows(const uint8_t *address, size_t len)
+static bool allows(void *context, const struct target *target)
 {
-	(void)address;
-	(void)len;
+	(void)context;
+	(void)target;
 	return true;
 }
 
 /* Target i has slot i + 1. */
 static struct route *parse(const char *text)
 {
+	static const struct route_reader reader = {.allows = allows};
 	struct turn *turns;
 	unsigned int column;
 	size_t i;
 
-	if (route_parse(span_of(text), allows, &room, &column) != ROUTE_GOOD)
+	if (route_parse(span_of(text), &reader, &room, &column) != ROUTE_GOOD)
 		fail_msg("'%s': column %u", text, column);
 	turns = route_turns(&room.route);
 	for (i = 0; turns && i < room.route.target_count; i++)

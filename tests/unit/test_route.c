@@ -14,21 +14,50 @@
 
 static union route_room room;
 
-/* Denies 6.6.6.6 and [6::6]. */
-static bool allows(const uint8_t *address, size_t len)
+/* Denies 6.6.6.6 and [6::6], and port 666. */
+static bool allows(void *context, const struct target *target)
 {
 	static const uint8_t ipv4[4] = {6, 6, 6, 6};
 	static const uint8_t ipv6[16] = {0, 6, [15] = 6};
 
-	assert_true(len == 4 || len == 16);
-	return memcmp(address, len == 4 ? ipv4 : ipv6, len) != 0;
+	assert_ptr_equal(context, &room);
+	if (target->port == 666)
+		return false;
+	return memcmp(target->address, target->is_ipv6 ? ipv6 : ipv4,
+		      target->is_ipv6 ? 16 : 4) != 0;
 }
+
+/* `one` has an address, `two` an IPv4 and an IPv6 one, `none` none, `bad` two
+ * of which one is denied, `worse` only such; others have not been heard of. */
+static void look_up(void *context, struct span name, struct name_state *state)
+{
+	static const struct address addresses[] = {
+		{{6, 6, 6, 6}, false}, {{10, 1, 1, 1}, false}, {{1}, true}};
+
+	assert_ptr_equal(context, &room);
+	*state = (struct name_state){.ref = {(uint32_t)name.len, 9},
+				     .addresses = addresses + 1};
+	if (span_is(name, "one"))
+		state->count = 1;
+	else if (span_is(name, "two"))
+		state->count = 2;
+	else if (span_is(name, "bad") || span_is(name, "worse"))
+		state->addresses = addresses;
+	else
+		state->is_pending = !span_is(name, "none");
+	if (span_is(name, "worse"))
+		state->count = 1;
+	if (span_is(name, "bad"))
+		state->count = 2;
+}
+
+static const struct route_reader reader = {allows, look_up, &room};
 
 static enum route_error parse(struct span text, unsigned int *column)
 {
 	memset(&room, 0xa5, sizeof(room));
 	return route_parse(
-		(struct span){kit_guarded(text.p, text.len), text.len}, allows,
+		(struct span){kit_guarded(text.p, text.len), text.len}, &reader,
 		&room, column);
 }
 
@@ -157,8 +186,6 @@ static const struct {
 	{BYTES(";"), ROUTE_NO_ADDRESS, 1},
 	{BYTES(";balance first"), ROUTE_NO_ADDRESS, 1},
 	{BYTES(":80"), ROUTE_NO_ADDRESS, 1},
-	{BYTES("localhost:80"), ROUTE_NO_ADDRESS, 1},
-	{BYTES("app.internal:80"), ROUTE_NO_ADDRESS, 1},
 	{BYTES("http://1.2.3.4:80"), ROUTE_NO_ADDRESS, 1},
 	{BYTES("1.2.3:80"), ROUTE_NO_ADDRESS, 1},
 	{BYTES("1.2.3.4.5:80"), ROUTE_NO_ADDRESS, 1},
@@ -180,7 +207,7 @@ static const struct {
 	{BYTES("1.2.3.4:80,,1.2.3.4:80"), ROUTE_NO_ADDRESS, 12},
 	{BYTES(",1.2.3.4:80"), ROUTE_NO_ADDRESS, 1},
 	{BYTES("1.2.3.4:80, ;check tcp"), ROUTE_NO_ADDRESS, 13},
-	{BYTES("1.2.3.4:80,  host:80"), ROUTE_NO_ADDRESS, 14},
+	{BYTES("1.2.3.4:80,  ho+st:80"), ROUTE_NO_ADDRESS, 14},
 	{BYTES("1.2.3.4 :80"), ROUTE_NO_PORT, 8},
 
 	{BYTES("1.2.3.4"), ROUTE_NO_PORT, 8},
@@ -260,6 +287,25 @@ static const struct {
 	{BYTES("1.2.3.4:80;backend \xc3\xa9"), ROUTE_NO_WORD, 20},
 	{BYTES("1.2.3.4:80;backend a,b"), ROUTE_NO_WORD, 21},
 
+	{BYTES("app"), ROUTE_NO_PORT, 4},
+	{BYTES("app:"), ROUTE_NO_PORT, 5},
+	{BYTES("app:80:80"), ROUTE_NO_ADDRESS, 1},
+	{BYTES("app:http"), ROUTE_NO_PORT, 5},
+	{BYTES("one:80,"), ROUTE_NO_ADDRESS, 8},
+	{BYTES("-app:80"), ROUTE_NO_ADDRESS, 1},
+	{BYTES("app-:80"), ROUTE_NO_ADDRESS, 1},
+	{BYTES(".app:80"), ROUTE_NO_ADDRESS, 1},
+	{BYTES("app..:80"), ROUTE_NO_ADDRESS, 1},
+	{BYTES("a..b:80"), ROUTE_NO_ADDRESS, 1},
+	{BYTES(".:80"), ROUTE_NO_ADDRESS, 1},
+	{BYTES("*.app:80"), ROUTE_NO_ADDRESS, 1},
+	{BYTES("a.1:80"), ROUTE_NO_ADDRESS, 1},
+	{BYTES("a.1.:80"), ROUTE_NO_ADDRESS, 1},
+	{BYTES("1.2.3.4x.5:80"), ROUTE_NO_ADDRESS, 1},
+	{BYTES("[app]:80"), ROUTE_NO_ADDRESS, 1},
+	{BYTES("a\xc3\xa9:80"), ROUTE_NO_ADDRESS, 1},
+
+	{BYTES("10.0.0.1:666"), ROUTE_FORBIDDEN, 1},
 	{BYTES("6.6.6.6:80"), ROUTE_FORBIDDEN, 1},
 	{BYTES("[6::6]:80"), ROUTE_FORBIDDEN, 1},
 	{BYTES("1.2.3.4:80, 6.6.6.6:80"), ROUTE_FORBIDDEN, 13},
@@ -284,12 +330,107 @@ static void test_bad(void **state)
 	}
 }
 
+static const struct {
+	struct span text;
+	const char *route;
+	const char *flags; /* names, pending, unresolved, denied */
+} named[] = {
+	{BYTES("one:80"), "10.1.1.1:80 w1;", "1"},
+	{BYTES("two:80 weight 7"), "10.1.1.1:80 w7, 100:::80 w7;", "1"},
+	{BYTES("two:80 backup, 1.2.3.4:5; balance first"),
+	 "10.1.1.1:80 w1 backup, 100:::80 w1 backup, 1.2.3.4:5 w1; first", "1"},
+	{BYTES("one:80, none:81, one:82"), "10.1.1.1:80 w1, 10.1.1.1:82 w1;",
+	 "3u"},
+	{BYTES("none:80"), ";", "1u"},
+	{BYTES("App_1.a-b.Test.:80"), ";", "1pu"},
+	{BYTES("one:80, unknown:80"), "10.1.1.1:80 w1;", "2pu"},
+	{BYTES("bad:80"), "10.1.1.1:80 w1;", "1d"},
+	{BYTES("worse:80"), ";", "1d"},
+	{BYTES("worse:80, 1.2.3.4:5"), "1.2.3.4:5 w1;", "1d"},
+	{BYTES("two:666"), ";", "1d"},
+};
+
+static void test_names(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(named); i++) {
+		const struct route *route = &room.route;
+		unsigned int column;
+		char text[256], flags[16];
+
+		assert_int_equal(parse(named[i].text, &column), ROUTE_GOOD);
+		print_route(route, text, sizeof(text));
+		assert_string_equal(text, named[i].route);
+		snprintf(flags, sizeof(flags), "%u%s%s%s", route->name_count,
+			 route->is_pending ? "p" : "",
+			 route->has_unresolved ? "u" : "",
+			 route->has_denied ? "d" : "");
+		assert_string_equal(flags, named[i].flags);
+		assert_false(route->is_plain);
+		assert_int_equal(route_names(route)[0].version, 9);
+		assert_int_equal(route_names(route)[0].slot,
+				 strcspn(named[i].text.p, ":"));
+		assert_true(span_equal(route_text(route), named[i].text));
+	}
+}
+
+/* A label has 63 bytes, a name 253 and perhaps a final dot. */
+static void test_long_names(void **state)
+{
+	char text[300];
+	unsigned int column;
+	size_t i;
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	for (i = 63; i < 253; i += 64)
+		text[i] = '.';
+	memcpy(text + 253, ":80", 3);
+	assert_int_equal(parse((struct span){text, 256}, &column), ROUTE_GOOD);
+	memcpy(text + 253, ".:80", 4);
+	assert_int_equal(parse((struct span){text, 257}, &column), ROUTE_GOOD);
+	memcpy(text + 253, "a:80", 4);
+	assert_int_equal(parse((struct span){text, 257}, &column),
+			 ROUTE_NO_ADDRESS);
+	memset(text, 'a', 64);
+	memcpy(text + 63, ":80", 3);
+	assert_int_equal(parse((struct span){text, 66}, &column), ROUTE_GOOD);
+	memcpy(text + 63, "a:80", 4);
+	assert_int_equal(parse((struct span){text, 67}, &column),
+			 ROUTE_NO_ADDRESS);
+}
+
+/* Addresses beyond the bound are left out, and no name but counts. */
+static void test_256_names(void **state)
+{
+	static char text[257 * 7];
+	unsigned int column;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 257; i++)
+		memcpy(text + 7 * i, "two:80,", 7);
+	assert_int_equal(parse((struct span){text, 256 * 7 - 1}, &column),
+			 ROUTE_GOOD);
+	assert_int_equal(room.route.target_count, 256);
+	assert_int_equal(room.route.name_count, 256);
+	assert_int_equal(route_names(&room.route)[255].slot, 3);
+	assert_true(route_size(&room.route) <= sizeof(room));
+	assert_true(span_equal(route_text(&room.route),
+			       (struct span){text, 256 * 7 - 1}));
+	assert_int_equal(parse((struct span){text, 257 * 7 - 1}, &column),
+			 ROUTE_TOO_MANY);
+	assert_int_equal(room.route.name_count, 0);
+}
+
 static void test_no_bytes_at_all(void **state)
 {
 	unsigned int column = 0;
 
 	(void)state;
-	assert_int_equal(route_parse((struct span){0}, allows, &room, &column),
+	assert_int_equal(route_parse((struct span){0}, &reader, &room, &column),
 			 ROUTE_NO_ADDRESS);
 	assert_int_equal(column, 1);
 	assert_int_equal(route_text(&room.route).len, 0);
@@ -463,8 +604,9 @@ static void check_parsed(struct span text, enum route_error error,
 		assert_int_equal(room.route.target_count, 0);
 		return;
 	}
-	assert_in_range(room.route.target_count, 1, ROUTE_TARGETS_MAX);
-	assert_int_equal(route_parse(route_text(&room.route), allows, &again,
+	assert_in_range(room.route.target_count + room.route.name_count, 1,
+			ROUTE_TARGETS_MAX * 2);
+	assert_int_equal(route_parse(route_text(&room.route), &reader, &again,
 				     &column_again),
 			 ROUTE_GOOD);
 	assert_int_equal(route_size(&again.route), route_size(&room.route));
@@ -499,6 +641,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_long_names),
+		cmocka_unit_test(test_256_names),
 		cmocka_unit_test(test_no_bytes_at_all),
 		cmocka_unit_test(test_long_address),
 		cmocka_unit_test(test_256_targets),
