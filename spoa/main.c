@@ -15,7 +15,11 @@
 #include "admin.h"
 #include "bad_routes.h"
 #include "conn.h"
+#include "events.h"
 #include "fastpath.h"
+#include "feedback.h"
+#include "guard.h"
+#include "health.h"
 #include "log.h"
 #include "opts.h"
 #include "redis_store.h"
@@ -27,13 +31,20 @@
 #define VERSION "unknown"
 #endif
 
-enum { SPARE_FILES = 64 }; /* descriptors besides HAProxy's connections */
+enum {
+	SPARE_FILES = 64,   /* descriptors besides HAProxy's connections ... */
+	CHECK_FILES = 1024, /* ... and those of checks, at most ... */
+	CHECK_FILES_MIN = 8,
+	CHECK_SHARE = 8, /* ... where few are allowed: one in so many */
+	WATCHED_MAX = 1 << 20,
+};
 
 struct app {
 	struct config config;
 	char error[OPTS_ERROR_MAX];
 	struct listener_address addresses[OPTS_LIST_MAX];
 	struct fastpath_address tables[OPTS_LIST_MAX];
+	struct listener_address feedback_address;
 	struct redis_url urls[OPTS_LIST_MAX];
 	struct tls *tls; /* NULL when no URL wants it */
 	struct guard guard;
@@ -49,6 +60,10 @@ struct app {
 	struct admin *admin;	   /* NULL without --admin */
 	struct snapshot *snapshot; /* NULL without --snapshot */
 	struct fastpath *fastpath; /* NULL without --haproxy-socket */
+	struct health *health;	   /* NULL when nothing is checked */
+	struct feedback *feedback; /* NULL without --feedback */
+	struct events events;
+	size_t check_files; /* descriptors that checks may have */
 	struct event *signals[3];
 	struct event *alarm; /* when the resolver has to do something */
 	int64_t alarm_ms;    /* that time, or -1 */
@@ -64,6 +79,7 @@ static bool complain(struct app *app, const char *where, const char *what)
 static bool read_addresses(struct app *app)
 {
 	const struct opts_list *list = &app->config.listen;
+	const struct opts_item *feedback = &app->config.feedback;
 	const char *problem;
 	size_t i;
 
@@ -71,6 +87,9 @@ static bool read_addresses(struct app *app)
 		if (!listener_parse(list->items[i].text, &app->addresses[i],
 				    &problem))
 			return complain(app, list->items[i].where, problem);
+	if (feedback->text &&
+	    !feedback_parse(feedback->text, &app->feedback_address, &problem))
+		return complain(app, feedback->where, problem);
 	return true;
 }
 
@@ -122,6 +141,9 @@ static bool open_admin(struct app *app)
 	if (!text)
 		return true;
 	app->view = (struct view){.version = VERSION,
+				  .health = app->health,
+				  .feedback = app->feedback,
+				  .events = &app->events,
 				  .loop = &app->loop,
 				  .config = &app->config,
 				  .cache = app->cache,
@@ -202,19 +224,32 @@ static bool open_listeners(struct app *app)
 	return true;
 }
 
-/* The soft limit of open files is often 1024; the hard one is ours to use. */
-static void raise_file_limit(const struct app *app)
+/* Where descriptors are few, checks leave most of them to HAProxy. */
+static void share_files(struct app *app, rlim_t files)
 {
-	rlim_t wanted = (rlim_t)app->config.max_connections + SPARE_FILES;
+	size_t share = (size_t)files / CHECK_SHARE;
+
+	if (share < app->check_files)
+		app->check_files =
+			share > CHECK_FILES_MIN ? share : CHECK_FILES_MIN;
+}
+
+/* The soft limit of open files is often 1024; the hard one is ours to use. */
+static void raise_file_limit(struct app *app)
+{
+	rlim_t needed = (rlim_t)app->config.max_connections + SPARE_FILES;
+	rlim_t wanted = needed + CHECK_FILES;
 	struct rlimit limit;
 
+	app->check_files = CHECK_FILES;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
 		return;
 	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+	share_files(app, limit.rlim_cur);
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < needed)
 		log_warn("fewer open files than max-connections needs",
 			 log_number("files", (int64_t)limit.rlim_cur),
-			 log_number("wanted", (int64_t)wanted));
+			 log_number("wanted", (int64_t)needed));
 }
 
 static void warn_bad_route(void *context, const struct bad_route *bad)
@@ -307,6 +342,80 @@ static bool open_fastpath(struct app *app)
 	return app->fastpath != NULL;
 }
 
+static bool publish(void *context, struct span channel, struct span message)
+{
+	struct app *app = context;
+
+	return redis_store_publish(app->store, channel, message);
+}
+
+/* Whoever has to know of a target that went up or down hears of it here. */
+static void target_changed(void *context, const struct health_change *change)
+{
+	struct app *app = context;
+
+	if (app->fastpath && change->event == HEALTH_DOWN)
+		fastpath_take_back_target(app->fastpath, change->target.address,
+					  change->target.address_len,
+					  change->target.port);
+	events_tell(&app->events, change);
+}
+
+static void request_failed(void *context, const struct report *report)
+{
+	struct app *app = context;
+
+	if (app->health)
+		health_report(app->health, report->address, report->address_len,
+			      report->port);
+}
+
+static bool open_health(struct app *app)
+{
+	const struct config *config = &app->config;
+	int64_t targets_max = config->cache_size < WATCHED_MAX
+				      ? config->cache_size
+				      : WATCHED_MAX;
+	const struct health_options health = {
+		.loop = &app->loop,
+		.secret = &app->secret,
+		.targets_max = (size_t)targets_max,
+		.open_max = app->check_files,
+		.interval_ms = config->check_interval_ms,
+		.timeout_ms = config->check_timeout_ms,
+		.rules = {.fall = (uint8_t)config->check_fall,
+			  .rise = (uint8_t)config->check_rise},
+		.guard = &app->guard,
+		.changed = target_changed,
+		.context = app};
+
+	app->events.options = (struct events_options){
+		.key = config->routes.text, .publish = publish, .context = app};
+	if (config->check_interval_ms == 0)
+		return true;
+	app->health = health_new(&health);
+	return app->health != NULL;
+}
+
+static bool open_feedback(struct app *app)
+{
+	const struct opts_item *item = &app->config.feedback;
+	const struct feedback_options options = {.loop = &app->loop,
+						 .reuse_port =
+							 app->config.reuse_port,
+						 .failed = request_failed,
+						 .context = app};
+	char error[LISTENER_ERROR_MAX];
+	char where[300];
+
+	if (!item->text)
+		return true;
+	app->feedback = feedback_new(&options, &app->feedback_address, error);
+	snprintf(where, sizeof(where), "%.140s: %.140s", item->where,
+		 item->text);
+	return app->feedback || complain(app, where, error);
+}
+
 static bool open_rooms(struct app *app)
 {
 	const struct config *config = &app->config;
@@ -324,7 +433,7 @@ static bool open_rooms(struct app *app)
 		.value_max = ROUTE_TEXT_MAX,
 		.lookup_timeout_ms = config->lookup_timeout_ms,
 		.ttl_ms = config->ttl_ms};
-	const struct resolver_options resolver = {
+	struct resolver_options resolver = {
 		.lookup_timeout_ms = config->lookup_timeout_ms,
 		.waiting_max = (size_t)config->max_waiting,
 		.guard = &app->guard,
@@ -339,8 +448,10 @@ static bool open_rooms(struct app *app)
 	if (!app->cache || !app->conns)
 		return false;
 	app->store = redis_store_new(&store, &app->secret);
-	if (!app->store)
+	if (!app->store || !open_health(app))
 		return false;
+	if (app->health)
+		resolver.watch = health_face(app->health);
 	app->resolver = resolver_new(&resolver, &app->secret, app->cache,
 				     redis_store_face(app->store));
 	if (!app->resolver)
@@ -360,6 +471,8 @@ static void close_rooms(struct app *app)
 	redis_store_free(app->store);
 	resolver_free(app->resolver);
 	cache_free(app->cache);
+	feedback_free(app->feedback);
+	health_free(app->health);
 	tls_free(app->tls);
 	for (i = 0; i < ARRAY_LEN(app->signals); i++)
 		if (app->signals[i])
@@ -406,7 +519,7 @@ static bool serve(struct app *app)
 	raise_file_limit(app);
 	if (!loop_init(&app->loop) || !watch_signals(app) || !open_rooms(app))
 		return complain(app, "start", "out of memory");
-	if (!open_listeners(app) || !open_admin(app))
+	if (!open_feedback(app) || !open_listeners(app) || !open_admin(app))
 		return false;
 	log_info("started", log_text("version", VERSION),
 		 log_number("pid", getpid()));

@@ -45,10 +45,15 @@ struct config {
 	struct opts_item admin;	   /* text may be NULL */
 	int64_t admin_public;	   /* 0 or 1 */
 	struct opts_list haproxy_socket;
+	struct opts_item feedback; /* text may be NULL */
 	int64_t ttl_ms;
 	int64_t negative_ttl_ms;
 	int64_t stale_ms;
 	int64_t lookup_timeout_ms;
+	int64_t check_interval_ms; /* 0: no checks */
+	int64_t check_timeout_ms;
+	int64_t check_fall;
+	int64_t check_rise;
 	int64_t cache_size;
 	int64_t max_connections;
 	int64_t max_waiting;

@@ -68,6 +68,19 @@ const struct opts_option opts_table[] = {
 	 .help = "routes may not name it (repeatable), nor what is "
 		 "unspecified, link-local, multicast, broadcast or a cloud's "
 		 "metadata"},
+	{"check-interval", OPTS_DURATION, PLACE(check_interval_ms), "2", 0,
+	 DAY_MS, SECOND_MS, .value = "SECONDS",
+	 .help = "between two checks of a target; 0 checks none"},
+	{"check-timeout", OPTS_DURATION, PLACE(check_timeout_ms), "1", 1,
+	 60 * SECOND_MS, SECOND_MS, .value = "SECONDS",
+	 .help = "how long a check may take"},
+	{"check-fall", OPTS_NUMBER, PLACE(check_fall), "3", 1, 100,
+	 .value = "N", .help = "failed checks in a row make a target down"},
+	{"check-rise", OPTS_NUMBER, PLACE(check_rise), "2", 1, 100,
+	 .value = "N", .help = "passed checks in a row make it up again"},
+	{"feedback", OPTS_TEXT, PLACE(feedback), NULL, .value = "ADDR",
+	 .help = "where HAProxy tells of connections that failed: "
+		 "udp:IP:PORT or unix:/path[,mode=0660][,group=NAME]"},
 	{"admin", OPTS_TEXT, PLACE(admin), NULL, .value = "ADDR",
 	 .help = "HTTP for metrics, health and questions: an address as of "
 		 "--listen"},

@@ -16,6 +16,7 @@ enum {
 	SILENCE_MS = 500,    /* beyond the lookup timeout: it is dead */
 	AGE_MS = 5000,	     /* of a question: it will not be answered */
 	WARN_MS = 10 * 1000, /* at most one warning of a kind */
+	MESSAGES_MAX = 1024, /* published and not confirmed yet */
 };
 
 /* Commands besides lookups. Each has a place in the queue of those sent: a
@@ -32,6 +33,8 @@ struct redis {
 	bool is_sent[COMMANDS]; /* the command waits for its reply */
 	int64_t ready_ms;	/* when it got ready, or 0 */
 	struct log_limit wrong_type;
+	size_t messages; /* published and not confirmed yet */
+	struct log_limit no_publish;
 };
 
 static int64_t now(struct redis *redis)
@@ -141,6 +144,23 @@ bool redis_send(struct redis *redis, struct lookup *lookup, int64_t now_ms)
 	return true;
 }
 
+/* Which command the lookup without fields is; COMMANDS for a message. */
+static enum command find_command(const struct redis *redis,
+				 const struct lookup *lookup)
+{
+	enum command command = TRACK_OFF;
+
+	while (command < COMMANDS && lookup != &redis->commands[command])
+		command++;
+	return command;
+}
+
+static void free_message(struct redis *redis, struct lookup *message)
+{
+	redis->messages--;
+	free(message);
+}
+
 void redis_take_lookups(struct redis *redis, struct lookup_queue *queue)
 {
 	struct lookup *lookup;
@@ -149,7 +169,29 @@ void redis_take_lookups(struct redis *redis, struct lookup_queue *queue)
 		TAILQ_REMOVE(&redis->sent, lookup, link);
 		if (lookup->count > 0)
 			TAILQ_INSERT_HEAD(queue, lookup, link);
+		else if (find_command(redis, lookup) == COMMANDS)
+			free_message(redis, lookup);
 	}
+}
+
+bool redis_publish(struct redis *redis, struct span channel,
+		   struct span message)
+{
+	const char *argv[] = {"PUBLISH", channel.p, message.p};
+	const size_t lens[] = {7, channel.len, message.len};
+	struct lookup *lookup;
+
+	if (redis->state != REDIS_READY || redis->messages >= MESSAGES_MAX)
+		return false;
+	lookup = calloc(1, sizeof(*lookup));
+	if (!lookup ||
+	    !redis_wire_send(redis->wire, ARRAY_LEN(argv), argv, lens)) {
+		free(lookup);
+		return false;
+	}
+	redis->messages++;
+	await(redis, lookup, now(redis));
+	return true;
 }
 
 static void send_command(struct redis *redis, enum command command, int argc,
@@ -241,6 +283,21 @@ static void take_command(struct redis *redis, enum command command,
 		redis->options.tracked(redis->options.context, redis, problem);
 }
 
+/* A message was published, or refused. */
+static void take_confirmation(struct redis *redis, struct lookup *message,
+			      const redisReply *reply)
+{
+	uint64_t held;
+
+	free_message(redis, message);
+	if (reply->type == REDIS_REPLY_ERROR &&
+	    log_limit_pass(&redis->no_publish, now(redis), WARN_MS, &held))
+		log_warn("redis refuses to publish events",
+			 log_text("server", redis->options.place.url->name),
+			 log_span("error", reply_text(reply)),
+			 log_number("held_back", (int64_t)held));
+}
+
 /* An error that says something of the key, not of the server. */
 static bool is_wrong_type(struct redis *redis, const redisReply *reply)
 {
@@ -321,6 +378,7 @@ static void on_replied(void *context, const redisReply *reply)
 {
 	struct redis *redis = context;
 	struct lookup *lookup = TAILQ_FIRST(&redis->sent);
+	enum command command;
 
 	if (redis->state == REDIS_PROBING) {
 		take_probe(redis, reply);
@@ -336,7 +394,11 @@ static void on_replied(void *context, const redisReply *reply)
 		return;
 	}
 	TAILQ_REMOVE(&redis->sent, lookup, link);
-	take_command(redis, (enum command)(lookup - redis->commands), reply);
+	command = find_command(redis, lookup);
+	if (command == COMMANDS)
+		take_confirmation(redis, lookup, reply);
+	else
+		take_command(redis, command, reply);
 }
 
 static void on_opened(void *context)

@@ -63,4 +63,9 @@ void redis_track(struct redis *redis, int64_t subscriber);
 /* Asks whether it still does; `tracked` follows. */
 void redis_check_tracking(struct redis *redis);
 
+/* Publishes a message; false when the server is not ready, too many are under
+ * way or there is no memory. Whether anybody hears it nobody knows. */
+bool redis_publish(struct redis *redis, struct span channel,
+		   struct span message) MUST_CHECK;
+
 #endif

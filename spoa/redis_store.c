@@ -337,6 +337,12 @@ static bool ask(struct store *face, struct lookup *lookup, int64_t now_ms)
 	return redis_send(self->redis, lookup, now_ms);
 }
 
+bool redis_store_publish(struct redis_store *self, struct span channel,
+			 struct span message)
+{
+	return self->redis && redis_publish(self->redis, channel, message);
+}
+
 struct store *redis_store_face(struct redis_store *self)
 {
 	return &self->face;

@@ -39,4 +39,9 @@ void redis_store_free(struct redis_store *redis_store);
 /* The interface that the resolver asks; lives in the redis_store. */
 struct store *redis_store_face(struct redis_store *redis_store);
 
+/* Publishes a message where the routes are; false when it is lost, as while no
+ * server serves. */
+bool redis_store_publish(struct redis_store *redis_store, struct span channel,
+			 struct span message) MUST_CHECK;
+
 #endif

@@ -9,6 +9,7 @@
 enum {
 	JITTER_PARTS = 10, /* an interval is cut by up to one of these */
 	LONG_INTERVALS = 10,
+	LATE_MS = 1000, /* at least, or a busy machine is always late */
 	STEPS_MAX = 64, /* slots that one roster_next may put to rest */
 	WORD = sizeof(uint64_t),
 };
@@ -368,7 +369,9 @@ static void start_check(struct roster *roster, uint32_t slot, int64_t now_ms)
 {
 	struct slot *self = &roster->slots[slot];
 
-	if (now_ms - due_at(&roster->due, slot) > roster->options.interval_ms)
+	int64_t late_ms = now_ms - due_at(&roster->due, slot);
+
+	if (late_ms > roster->options.interval_ms && late_ms > LATE_MS)
 		roster->counters.late++;
 	self->is_open = true;
 	self->started_ms = now_ms;

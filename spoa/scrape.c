@@ -103,10 +103,92 @@ static void write_cache(const struct view *view, FILE *out)
 			"Entries that found no memory.", c->failures);
 }
 
+static void write_targets(const struct roster_counters *c, FILE *out)
+{
+	metrics_gauge(out, "spoa_router_targets_watched",
+		      "Targets that routes name and that may be checked.",
+		      c->watched);
+	metrics_gauge(out, "spoa_router_targets_checked",
+		      "Targets that were used lately and are checked.",
+		      c->checked);
+	metrics_gauge(out, "spoa_router_targets_down",
+		      "Targets that failed their checks.", c->down);
+	metrics_counter(out, "spoa_router_targets_refused_total",
+			"Targets that found no room to be watched.",
+			c->refused);
+	metrics_counter(out, "spoa_router_checks_late_total",
+			"Checks that came late by an interval.", c->late);
+}
+
+static void write_reports(const struct roster_counters *c, FILE *out)
+{
+	const struct {
+		const char *result;
+		uint64_t count;
+	} rows[] = {{"taken", c->reports},
+		    {"known", c->reports_known},
+		    {"foreign", c->reports_foreign},
+		    {"held_back", c->reports_held}};
+	const char *name = "spoa_router_reports_total";
+	size_t i;
+
+	metrics_head(out, name, "counter",
+		     "Failed connections that HAProxy reported.");
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct metrics_label labels[] = {
+			{"result", span_of(rows[i].result)}, {0}};
+
+		metrics_sample(out, name, labels, rows[i].count);
+	}
+}
+
+static void write_checks(const struct health_counters *c, FILE *out)
+{
+	const char *name = "spoa_router_checks_total";
+	int i;
+
+	metrics_head(out, name, "counter", "Checks, by how they ended.");
+	for (i = 0; i < CHECKER_RESULTS; i++) {
+		const struct metrics_label labels[] = {
+			{"result",
+			 span_of(checker_result_text((enum checker_result)i))},
+			{0}};
+
+		metrics_sample(out, name, labels, c->results[i]);
+	}
+}
+
+static void write_health(const struct view *view, FILE *out)
+{
+	const struct feedback_counters *f;
+
+	if (view->health) {
+		write_targets(health_count_targets(view->health), out);
+		write_reports(health_count_targets(view->health), out);
+		write_checks(health_count(view->health), out);
+		metrics_counter(out, "spoa_router_events_published_total",
+				"Events that were published.",
+				view->events->counters.published);
+		metrics_counter(out, "spoa_router_events_lost_total",
+				"Events that Redis was not there to publish.",
+				view->events->counters.lost);
+	}
+	if (!view->feedback)
+		return;
+	f = feedback_count(view->feedback);
+	metrics_counter(out, "spoa_router_feedback_failed_total",
+			"Lines about a connection that failed.", f->failed);
+	metrics_counter(out, "spoa_router_feedback_other_total",
+			"Lines about something else.", f->other);
+	metrics_counter(out, "spoa_router_feedback_malformed_total",
+			"Datagrams that are no line of HAProxy.", f->malformed);
+}
+
 void scrape_write(const struct view *view, FILE *out)
 {
 	write_process(view, out);
 	write_conns(view, out);
 	write_resolver(view, out);
 	write_cache(view, out);
+	write_health(view, out);
 }

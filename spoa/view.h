@@ -9,6 +9,9 @@
 
 #include "cache.h"
 #include "conn.h"
+#include "events.h"
+#include "feedback.h"
+#include "health.h"
 #include "loop.h"
 #include "opts.h"
 #include "redis_store.h"
@@ -24,6 +27,9 @@ struct view {
 	struct conns *conns;
 	struct redis_store *store;
 	struct snapshot *snapshot; /* NULL without --snapshot */
+	struct health *health;	   /* NULL when nothing is checked */
+	struct feedback *feedback; /* NULL without --feedback */
+	const struct events *events;
 	int64_t started_ms;
 };
 

@@ -42,6 +42,10 @@ DURATION = ["", "x", "-1", "1y", "10 s", "1.5s", "s", "ms", "+5", "5S",
             "99999999999999999999", "99999999999999999999d", "5s5s", "0x10"]
 COUNT = ["", "x", "-1", "1k", "1.5", "99999999999999999999", " 5", "5 "]
 WRONG = {
+    "--check-interval": ["-1", "x", "25h"], "--check-timeout": ["0", "61"],
+    "--check-fall": ["0", "101"], "--check-rise": ["0", "x"],
+    "--feedback": ["127.0.0.1:1", "udp:1", "udp:unix:/x", "tcp:127.0.0.1:1",
+                   "unix:x", "udp:127.0.0.1:0", ""],
     "--listen": ["", "x", "127.0.0.1", "127.0.0.1:", ":80", "127.0.0.1:65536",
                  "127.0.0.1:-1", "127.0.0.1:http", "127.0.0.1:80x", "::1:80",
                  "[::1]", "[::1]:", "[::1]:x", "[::1", "[::g]:80",
@@ -110,6 +114,10 @@ def test_bad_option(run, options, named):
     ("--log-level", "info"), ("--log-format", "json"),
     ("--log-format", "text"), ("--routes", "a:b c"),
     ("--cache-size", "1000"), ("--max-connections", "1"),
+    ("--check-interval", "0"), ("--check-interval", "500ms"),
+    ("--check-timeout", "60s"), ("--check-fall", "1"), ("--check-rise", "100"),
+    ("--feedback", "udp:127.0.0.1:1"), ("--feedback", "udp:[::1]:65535"),
+    ("--feedback", "unix:/tmp/x,mode=0600"),
     ("--max-waiting", "1"), ("--listen", "127.0.0.1:12310"),
     ("--listen", "0.0.0.0:12310"), ("--listen", "[::1]:12310"),
     ("--listen", "[::]:12310"), ("--listen", "unix:/tmp/x"),
