@@ -88,6 +88,10 @@ enum cache_state cache_get_hashed(struct cache *cache, uint32_t hash,
 				  struct span field, int64_t now_ms,
 				  struct cache_hit *hit) MUST_CHECK;
 
+/* Fields with these hashes are about to be asked for: begins to fetch what is
+ * known of them from memory, all at a time. */
+void cache_foresee(struct cache *cache, const uint32_t *hashes, size_t count);
+
 /* Keeps a copy of `value`, or with NULL that the field is absent, as was asked
  * at `asked_ms` in `epoch`. Lives are shortened by up to a tenth, at random, so
  * that entries made together do not end together. Without memory the field

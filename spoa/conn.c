@@ -278,6 +278,21 @@ static void begin_end(struct conn *conn)
 	warn_broken(conn);
 }
 
+/* Asks one question and those that follow it at once. */
+static void ask_all(struct conn *conn, const struct question *first)
+{
+	struct question questions[RESOLVER_FORESEEN] = {*first};
+	size_t count = 1;
+	size_t i;
+
+	while (count < ARRAY_LEN(questions) &&
+	       session_more(&conn->session, &questions[count]))
+		count++;
+	resolver_foresee(conn->conns->resolver, questions, count);
+	for (i = 0; i < count; i++)
+		ask(conn, &questions[i]);
+}
+
 /* Takes all questions from the input. */
 static void take_questions(struct conn *conn)
 {
@@ -288,7 +303,7 @@ static void take_questions(struct conn *conn)
 
 	session_feed(s, conn->in, conn->in_len);
 	while ((event = session_next(s, &q)) == SESSION_QUESTION)
-		ask(conn, &q);
+		ask_all(conn, &q);
 	conn->in_len -= session_used(s);
 	if (conn->in_len > 0)
 		memmove(conn->in, conn->in + session_used(s), conn->in_len);

@@ -513,11 +513,13 @@ static bool answer_as_written(struct resolver *resolver,
 			      struct answer *answer)
 {
 	struct span host = question->host;
+	uint32_t hash = question->hash ? question->hash
+				       : cache_hash(resolver->cache, host);
 	struct cache_hit hit;
 
 	if (host.len == 0 || host.p[0] == '*' ||
-	    cache_get(resolver->cache, host, resolver->now_ms, &hit) !=
-		    CACHE_FRESH ||
+	    cache_get_hashed(resolver->cache, hash, host, resolver->now_ms,
+			     &hit) != CACHE_FRESH ||
 	    !hit.value || hit.is_due ||
 	    !routes_is_settled(&resolver->routes, hit.value))
 		return false;
@@ -525,6 +527,19 @@ static bool answer_as_written(struct resolver *resolver,
 		    client_of(question, hit.value), answer);
 	note_asked(resolver, host, hit.value, answer);
 	return true;
+}
+
+void resolver_foresee(struct resolver *resolver, struct question *questions,
+		      size_t count)
+{
+	uint32_t hashes[RESOLVER_FORESEEN];
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		hashes[i] = cache_hash(resolver->cache, questions[i].host);
+		questions[i].hash = hashes[i];
+	}
+	cache_foresee(resolver->cache, hashes, count);
 }
 
 enum resolver_result resolver_ask(struct resolver *resolver,

@@ -17,6 +17,8 @@
 #include "store.h"
 #include "sweep.h"
 
+enum { RESOLVER_FORESEEN = 16 };
+
 struct flight;
 struct resolver;
 
@@ -97,6 +99,12 @@ struct resolver *resolver_new(const struct resolver_options *options,
 /* Frees the resolver and its flights. Nobody may be waiting, and the store
  * must have let go of all lookups. */
 void resolver_free(struct resolver *resolver);
+
+/* At most RESOLVER_FORESEEN questions are about to be asked. Optional, but when
+ * many hosts are cached the time goes into fetching them from memory, and so
+ * that is done for all at a time. */
+void resolver_foresee(struct resolver *resolver, struct question *questions,
+		      size_t count);
 
 /* Where does this Host go? What the answer borrows lives as long as what the
  * question borrows does, and at most until the next call of this room. */

@@ -400,6 +400,7 @@ static bool get_question(struct spop_reader r, struct question *q)
 {
 	bool seen_route = false;
 
+	q->hash = 0;
 	q->host = q->client = (struct span){0};
 	while (!r.failed && r.p < r.end) {
 		struct span message = spop_get_string(&r);

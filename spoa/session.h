@@ -35,6 +35,7 @@ enum session_event {
 struct question {
 	uint64_t stream_id;
 	uint64_t frame_id;
+	uint32_t hash;	    /* 0; whoever is asked may keep it here */
 	struct span host;   /* as sent; empty when there is none; borrows the
 			       fed bytes, as does */
 	struct span client; /* the bytes of an address or a string; may be

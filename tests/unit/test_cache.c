@@ -645,6 +645,34 @@ static void test_many_entries(void **state)
 	cache_free(cache);
 }
 
+/* What is foreseen may be there or not, alone in its bucket or not. */
+static void test_foreseen_is_found(void **state)
+{
+	enum { COUNT = 200 };
+	struct cache *cache = make_cache(COUNT);
+	uint32_t hashes[2 * COUNT];
+	struct cache_hit hit;
+	char room[32];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 2 * COUNT; i++) {
+		const char *name = name_of(room, 'f', i);
+
+		hashes[i] = cache_hash(cache, span_of(name));
+		if (i < COUNT)
+			put(cache, name, "x", T0);
+	}
+	cache_foresee(cache, hashes, 2 * COUNT);
+	for (i = 0; i < 2 * COUNT; i++)
+		assert_int_equal(
+			cache_get_hashed(cache, hashes[i],
+					 span_of(name_of(room, 'f', i)), T0,
+					 &hit),
+			i < COUNT ? CACHE_FRESH : CACHE_UNKNOWN);
+	cache_free(cache);
+}
+
 /* Memory */
 
 static void test_no_cache_without_memory(void **state)
@@ -868,6 +896,7 @@ int main(void)
 		cmocka_unit_test(test_unused_entries_go_by_age),
 		cmocka_unit_test(test_all_used),
 		cmocka_unit_test(test_many_entries),
+		cmocka_unit_test(test_foreseen_is_found),
 		cmocka_unit_test(test_no_cache_without_memory),
 		cmocka_unit_test(test_puts_without_memory),
 		cmocka_unit_test(test_refresh_allocates_nothing),

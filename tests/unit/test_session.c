@@ -1129,6 +1129,87 @@ static void test_ack_is_these_bytes(void **state)
 	session_fini(&s);
 }
 
+static void add_unasked(size_t i)
+{
+	switch (i) {
+	case 0:
+		add_hello(BYTES(HELLO));
+		break;
+	case 1:
+		add_frame(SPOP_HAPROXY_DISCONNECT, SPOP_FIN, 0, 0, BYTES(""));
+		break;
+	case 2: /* broken */
+		add_notify(9, 1, BYTES("\x05route\x01\x04host\x08\x09"));
+		break;
+	case 3: /* a piece of one */
+		add_frame(SPOP_HAPROXY_NOTIFY, 0, 9, 1, BYTES(""));
+		break;
+	case 4: /* an unknown type, which is passed over */
+		add_frame(77, SPOP_FIN, 9, 1, BYTES(""));
+		break;
+	default: /* cut */
+		add_question(9, "c.test");
+		wire.len--;
+		break;
+	}
+}
+
+/* session_more takes questions, and leaves all else as it is: what was asked
+ * before it is answered before it. */
+static void test_more_takes_only_questions(void **state)
+{
+	static const struct answer not_found = {.status = ANSWER_NOT_FOUND};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 6; i++) {
+		struct spop_frame frame;
+		struct question q[3];
+		struct session s;
+
+		begin_open(&s, 16380);
+		add_question(7, "a.test");
+		add_question(8, "b.test");
+		add_unasked(i);
+		feed_wire(&s);
+		assert_int_equal(session_next(&s, &q[0]), SESSION_QUESTION);
+		assert_true(session_more(&s, &q[1]));
+		assert_int_equal(q[1].stream_id, 8);
+		assert_true(span_is(q[1].host, "b.test"));
+		assert_false(session_more(&s, &q[2]));
+		assert_int_equal(s.state, SESSION_OPEN);
+		assert_int_equal(s.unanswered, 2);
+		session_answer(&s, 7, 1, &not_found);
+		session_answer(&s, 8, 1, &not_found);
+		assert_int_equal(session_next(&s, &q[2]),
+				 i < 4 ? SESSION_ENDED : SESSION_HUNGRY);
+		assert_true(take_output(&s, &frame));
+		assert_int_equal(frame.type, SPOP_AGENT_ACK);
+		assert_int_equal(frame.stream_id, 7);
+		assert_true(take_output(&s, &frame));
+		assert_int_equal(frame.stream_id, 8);
+		assert_int_equal(take_output(&s, &frame), i < 4);
+		session_fini(&s);
+	}
+}
+
+/* Before the HELLO and after the end there are no questions. */
+static void test_more_needs_an_open_session(void **state)
+{
+	struct question q;
+	struct session s;
+
+	(void)state;
+	begin(&s);
+	add_question(7, "a.test");
+	feed_wire(&s);
+	assert_false(session_more(&s, &q));
+	assert_int_equal(session_used(&s), 0);
+	session_end(&s, SPOP_TIMEOUT, "late");
+	assert_false(session_more(&s, &q));
+	session_fini(&s);
+}
+
 /* The longest answer there is: 254 bytes of field, 64 of backend. */
 static struct answer longest_answer(char *room)
 {
@@ -1738,6 +1819,8 @@ int main(void)
 		cmocka_unit_test(test_names_are_the_contract),
 		cmocka_unit_test(test_ack_is_these_bytes),
 		cmocka_unit_test(test_small_frames_go_without_route),
+		cmocka_unit_test(test_more_takes_only_questions),
+		cmocka_unit_test(test_more_needs_an_open_session),
 		cmocka_unit_test(test_we_may_end),
 		cmocka_unit_test(test_no_answer_behind_the_end),
 		cmocka_unit_test(test_nothing_fed),
