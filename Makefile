@@ -47,7 +47,7 @@ libs = $(shell $(PKG_CONFIG) --libs $(PKGS)) -linih -lm -pthread
 rooms := $(basename $(notdir $(wildcard spoa/*.c)))
 ctl_own := $(filter routectl ctl ctl_%,$(rooms))
 ctl_shared := guard host json listener opts opts_table redis_url redis_urls \
-	route
+	route tls
 agent := $(if $(SAN),$(out)/spoa-router,build/spoa-router)
 routectl := $(if $(SAN),$(out)/routectl,build/routectl)
 programs := $(agent) $(routectl)

@@ -44,10 +44,18 @@ static const struct option {
 	const char *help;
 } options[] = {
 	{"redis", "URL", SHARED,
-	 "as the agent's: redis://[user:password@]host[:port][/db] or "
-	 "unix:/path[?db=N] (repeatable: the first that answers)"},
+	 "as the agent's: redis://[user:password@]host[:port][/db], rediss:// "
+	 "with TLS, redis-sentinel://host,.../NAME or unix:/path[?db=N] "
+	 "(repeatable: the first that answers)"},
 	{"redis-password-file", "FILE", SHARED,
 	 "password for URLs without one (or environment REDIS_PASSWORD)"},
+	{"sentinel-password-file", "FILE", SHARED,
+	 "password for the sentinels (or environment SENTINEL_PASSWORD)"},
+	{"redis-ca", "FILE", SHARED,
+	 "authorities that may vouch for a rediss:// server"},
+	{"redis-cert", "FILE", SHARED,
+	 "our certificate, for servers that want one"},
+	{"redis-key", "FILE", SHARED, "its key, when in a file of its own"},
 	{"routes", "KEY", SHARED, "name of the hash in Redis"},
 	{"config", "FILE", SHARED,
 	 "the agent's file, for what it says of these"},

@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/time.h>
+#include <unistd.h>
+
+#include "ctl_tls.h"
 
 enum {
 	CONNECT_SECONDS = 3,
@@ -41,9 +44,9 @@ void ctl_redis_complain(struct ctl_redis *redis, struct span what)
 			advice = advices[i].advice;
 	}
 	len = what.len < 200 ? what.len : 200;
-	snprintf(to, sizeof(redis->error), "redis %s: %.*s%s%s%s", redis->name,
-		 (int)len, what.p ? what.p : "", advice ? " (" : "",
-		 advice ? advice : "", advice ? ")" : "");
+	snprintf(to, sizeof(redis->error), "redis %s: %.*s%s%s%s",
+		 redis->server.name, (int)len, what.p ? what.p : "",
+		 advice ? " (" : "", advice ? advice : "", advice ? ")" : "");
 	for (; *to != '\0'; to++)
 		if (*to < ' ' || *to > '~')
 			*to = '?';
@@ -66,6 +69,9 @@ static redisReply *judge(struct ctl_redis *redis, redisReply *reply)
 	if (reply->type != REDIS_REPLY_ERROR)
 		return reply;
 	ctl_redis_complain(redis, (struct span){reply->str, reply->len});
+	if (!strncmp(reply->str, "MOVED ", 6) && strrchr(reply->str, ' '))
+		snprintf(redis->moved, sizeof(redis->moved), "%s",
+			 strrchr(reply->str, ' ') + 1);
 	freeReplyObject(reply);
 	return NULL;
 }
@@ -131,28 +137,127 @@ static bool log_in(struct ctl_redis *redis, const struct redis_url *url)
 	return url->db == 0 || tell(redis, words, 2);
 }
 
-static bool open_one(struct ctl_redis *redis, const struct redis_url *url)
+/* A context with TLS below it. */
+static redisContext *connect_tls(struct ctl_redis *redis,
+				 const struct redis_url *url)
+{
+	char why[TLS_WHY_MAX];
+	int fd = ctl_tls_open(&redis->tls, url->host, url->port,
+			      CONNECT_SECONDS * 1000, why);
+	redisContext *link;
+
+	if (fd < 0) {
+		fail(redis, why);
+		return NULL;
+	}
+	link = redisConnectFd(fd);
+	if (!link) {
+		close(fd);
+		fail(redis, "out of memory");
+	}
+	return link;
+}
+
+/* Connects; what is asked may wait for COMMAND_SECONDS from then on. */
+static bool connect_to(struct ctl_redis *redis, const struct redis_url *url)
 {
 	const struct timeval connect = {.tv_sec = CONNECT_SECONDS};
 	const struct timeval command = {.tv_sec = COMMAND_SECONDS};
-	struct span key = span_of(redis->key);
-	const struct span probe[] = {span_of("HLEN"), key};
 
-	snprintf(redis->name, sizeof(redis->name), "%s", url->name);
-	if (url->is_tls || url->master[0] != '\0')
-		return fail(redis, "routectl speaks neither TLS nor Sentinel");
-	if (url->path[0] != '\0')
+	redis->server = *url;
+	if (url->is_tls) {
+		redis->link = connect_tls(redis, url);
+		if (!redis->link)
+			return false;
+	} else if (url->path[0] != '\0') {
 		redis->link = redisConnectUnixWithTimeout(url->path, connect);
-	else
+	} else {
 		redis->link =
 			redisConnectWithTimeout(url->host, url->port, connect);
+	}
 	if (!redis->link)
 		return fail(redis, "out of memory");
 	if (redis->link->err)
 		return fail(redis, redis->link->errstr);
-	if (redisSetTimeout(redis->link, command) != REDIS_OK)
-		return fail(redis, "no time limit");
-	return log_in(redis, url) && tell(redis, probe, ARRAY_LEN(probe));
+	return redisSetTimeout(redis->link, command) == REDIS_OK ||
+	       fail(redis, "no time limit");
+}
+
+/* The node or the master that `to` was led to. */
+static bool open_server(struct ctl_redis *redis, const struct redis_url *url)
+{
+	const struct span probe[] = {span_of("HLEN"), span_of(redis->key)};
+
+	return connect_to(redis, url) && log_in(redis, url) &&
+	       tell(redis, probe, ARRAY_LEN(probe));
+}
+
+/* Asks the sentinel that is open for the master, and writes it to `to`. */
+static bool ask_sentinel(struct ctl_redis *redis, const struct redis_url *url,
+			 struct redis_url *to)
+{
+	const struct span password[] = {span_of("AUTH"),
+					span_of(url->sentinel_password)};
+	const struct span words[] = {span_of("SENTINEL"),
+				     span_of("get-master-addr-by-name"),
+				     span_of(url->master)};
+	redisReply *reply;
+	bool good;
+
+	if (url->sentinel_password[0] != '\0' && !tell(redis, password, 2))
+		return false;
+	reply = ctl_redis_ask(redis, words, ARRAY_LEN(words));
+	if (!reply)
+		return false;
+	good = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+	       reply->element[1]->type == REDIS_REPLY_STRING &&
+	       redis_url_lead(
+		       url,
+		       (struct span){reply->element[0]->str,
+				     reply->element[0]->len},
+		       (uint16_t)strtoul(reply->element[1]->str, NULL, 10), to);
+	freeReplyObject(reply);
+	return good || fail(redis, "Sentinel does not know the master");
+}
+
+/* The first sentinel that answers leads to the master. */
+static bool find_master(struct ctl_redis *redis, const struct redis_url *url,
+			struct redis_url *to)
+{
+	bool found = false;
+	size_t i;
+
+	for (i = 0; i < url->sentinel_count && !found; i++) {
+		const struct redis_address *address = &url->sentinels[i];
+		struct redis_url sentinel = *url;
+
+		found = redis_url_lead(url, span_of(address->host),
+				       address->port, &sentinel) &&
+			connect_to(redis, &sentinel) &&
+			ask_sentinel(redis, url, to);
+		ctl_redis_close(redis);
+	}
+	return found;
+}
+
+/* A node of a cluster says at the first question which one has the key. */
+static bool open_one(struct ctl_redis *redis, const struct redis_url *url)
+{
+	struct redis_url to = *url;
+	struct span host;
+	uint16_t port;
+
+	if (url->master[0] != '\0' && !find_master(redis, url, &to))
+		return false;
+	redis->moved[0] = '\0';
+	if (open_server(redis, &to))
+		return true;
+	if (!redis_url_split(span_of(redis->moved), &host, &port))
+		return false;
+	if (host.len == 0)
+		host = span_of(to.host);
+	ctl_redis_close(redis);
+	return redis_url_lead(url, host, port, &to) && open_server(redis, &to);
 }
 
 bool ctl_redis_open(struct ctl_redis *redis, const struct redis_url *urls,
@@ -162,7 +267,6 @@ bool ctl_redis_open(struct ctl_redis *redis, const struct redis_url *urls,
 
 	redis->key = key;
 	for (i = 0; i < count; i++) {
-		redis->server = i;
 		if (open_one(redis, &urls[i]))
 			return true;
 		ctl_redis_close(redis);

@@ -13,6 +13,7 @@
 #include <hiredis/hiredis.h>
 
 #include "redis_url.h"
+#include "tls.h"
 
 enum {
 	CTL_REDIS_ERROR_MAX = 512,
@@ -22,8 +23,9 @@ enum {
 struct ctl_redis {
 	redisContext *link;		 /* NULL: not open */
 	const char *key;		 /* of the hash, borrowed */
-	size_t server;			 /* which of the URLs it is */
-	char name[400];			 /* of the server, for messages */
+	struct tls_options tls;		 /* the caller's, set before opening */
+	struct redis_url server;	 /* the one that is open */
+	char moved[300];		 /* where Redis says that the key is */
 	char error[CTL_REDIS_ERROR_MAX]; /* what went wrong last */
 };
 
@@ -33,7 +35,8 @@ struct ctl_redis_change {
 	struct span value;
 };
 
-/* Opens the first of the servers that answers, logs in and selects. */
+/* Opens the first of the servers that answers, logs in and selects. Asks
+ * Sentinel for the master, and follows a cluster to the node of the key. */
 bool ctl_redis_open(struct ctl_redis *redis, const struct redis_url *urls,
 		    size_t count, const char *key) MUST_CHECK;
 

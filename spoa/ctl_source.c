@@ -217,7 +217,7 @@ static bool list_frontends(struct ctl_redis *from, struct ctl_pairs *keys)
 
 static void read_hipache(struct source *in)
 {
-	struct ctl_redis from = {.link = NULL};
+	struct ctl_redis from = {.tls = in->ctl->redis.tls};
 	struct ctl_pairs keys = {.count = 0};
 	struct redis_url url;
 	const char *problem;

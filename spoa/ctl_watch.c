@@ -201,7 +201,7 @@ static enum ctl_status probe(struct watch *watch)
 	freeReplyObject(reply);
 	if (watch->was_asked)
 		return ctl_complain(CTL_AWAY, "redis %s: no answer",
-				    watch->ears.name);
+				    watch->ears.server.name);
 	watch->was_asked = true;
 	if (redisAppendCommand(link, "PING") == REDIS_OK)
 		while (!done && redisBufferWrite(link, &done) == REDIS_OK)
@@ -259,8 +259,8 @@ static enum ctl_status open_watch(struct watch *watch)
 		return status;
 	snprintf(watch->changed, sizeof(watch->changed), "%.280s:changed", key);
 	snprintf(watch->events, sizeof(watch->events), "%.280s:events", key);
-	if (!ctl_redis_open(&watch->ears, &ctl->urls[ctl->redis.server], 1,
-			    key))
+	watch->ears.tls = ctl->redis.tls;
+	if (!ctl_redis_open(&watch->ears, &ctl->redis.server, 1, key))
 		return ctl_complain(CTL_AWAY, "%s", watch->ears.error);
 	status = subscribe(watch, id);
 	if (status == CTL_DONE)
@@ -268,7 +268,7 @@ static enum ctl_status open_watch(struct watch *watch)
 	if (status == CTL_DONE)
 		status = ctl_load(ctl, NULL, &watch->known);
 	if (status == CTL_DONE)
-		ctl_note(ctl, "watching %s, %zu routes", ctl->redis.name,
+		ctl_note(ctl, "watching %s, %zu routes", ctl->redis.server.name,
 			 watch->known.count);
 	return status;
 }

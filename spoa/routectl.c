@@ -48,6 +48,10 @@ static enum ctl_status run(struct ctl *ctl, int argc, char **argv)
 	}
 	if (!redis_urls_read(&options->config, ctl->urls, error))
 		return ctl_complain(CTL_MISUSED, "%s", error);
+	ctl->redis.tls =
+		(struct tls_options){.ca = options->config.redis_ca.text,
+				     .cert = options->config.redis_cert.text,
+				     .key = options->config.redis_key.text};
 	return commands[options->command](ctl);
 }
 

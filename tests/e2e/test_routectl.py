@@ -10,9 +10,10 @@ import time
 
 import pytest
 
-from kit.process import TOP, free_port
+from kit.certificates import Authority
+from kit.process import TOP, accepts, free_port
 from kit.redis import Redis
-from resp import Listener, Speaker, until
+from resp import FakeRedis, Listener, Speaker, until
 from spop import Peer
 
 T, U = "10.0.0.1:80", "10.0.0.2:80"
@@ -523,6 +524,126 @@ def test_the_acl_of_the_readme_is_enough(server, say):
         watch.kill()
         watch.wait()
         watch.stderr.close()
+
+
+# -- ways to Redis --------------------------------------------------------------
+
+def run(*words, env=None):
+    done = subprocess.run([binary(), *map(str, words)], capture_output=True,
+                          text=True, timeout=30, stdin=subprocess.DEVNULL,
+                          env={**os.environ, **(env or {})})
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def secure(authority):
+    """(server, URL): one that speaks TLS."""
+    certificate, key = authority.issue("server", "IP:127.0.0.1")
+    port = free_port()
+    with Redis("--tls-port", str(port), "--tls-cert-file", str(certificate),
+               "--tls-key-file", str(key), "--tls-ca-cert-file",
+               str(authority.ca), "--tls-auth-clients", "no") as found:
+        yield found, f"rediss://127.0.0.1:{port}"
+
+
+needs_tls = pytest.mark.skipif(
+    b"SSL_CTX_new" not in open(binary(), "rb").read()
+    if os.path.exists(binary()) else False, reason="built without TLS")
+
+
+@needs_tls
+def test_tls(secure, authority, tmp_path):
+    server, url = secure
+    base = "--redis", url, "--redis-ca", authority.ca
+    assert run(*base, "set", "a.example", T)[0] == 0
+    assert server.cmd("HGET", "routes", "a.example").stdout == T + "\n"
+    many = tmp_path / "many"
+    many.write_text("".join(f"h{i:05}.example\t{T}\n" for i in range(50000)))
+    assert run(*base, "import", "--replace", many)[0] == 0
+    code, out, _ = run(*base, "export")
+    assert code == 0 and out == many.read_text()
+    # an authority that is not ours, a server that is gone, one without TLS
+    code, _, err = run("--redis", url, "ls")
+    assert code == 3 and "certificate" in err, err
+    plain = f"rediss://127.0.0.1:{server.port}"
+    assert run(*base[2:], "--redis", plain, "ls")[0] == 3
+    server.stop()
+    code, _, err = run(*base, "ls")
+    assert code == 3 and "refused" in err, err
+
+
+@needs_tls
+def test_watch_with_tls(secure, authority):
+    server, url = secure
+    watch = subprocess.Popen([binary(), "--redis", url, "--redis-ca",
+                              authority.ca, "watch"], stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True)
+    try:
+        assert "watching" in watch.stderr.readline()
+        server.cmd("HSET", "routes", "a.example", T)
+        assert f"add a.example -> {T}" in watch.stdout.readline()
+        server.stop()
+        assert watch.wait(10) == 3
+    finally:
+        watch.kill()
+        watch.communicate()
+
+
+@needs_tls
+def test_a_server_that_never_shakes_hands(tmp_path):
+    class Silent(Listener):
+        def serve(self, link):
+            while link.recv(4096):
+                pass
+    with Silent(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        code, _, err = run("--redis", f"rediss://127.0.0.1:{silent.port}",
+                           "ls")
+        assert code == 3 and "no answer" in err
+        assert time.monotonic() - began < 8
+
+
+class Sentinel(Redis):
+    def command(self):
+        (self.folder / "sentinel.conf").write_text(
+            f"port {self.port}\nbind 127.0.0.1\nunixsocket {self.socket}\n"
+            + "\n".join(self.options) + "\n")
+        return [self.binary, str(self.folder / "sentinel.conf"), "--sentinel"]
+
+    def is_ready(self):
+        return accepts(self.where)
+
+
+def test_sentinel_names_the_master(redis):
+    if "not built in" in run("--redis", "redis-sentinel://h/ours", "ls")[2]:
+        pytest.skip("the URLs are refused so far")
+    with Sentinel(f"sentinel monitor ours 127.0.0.1 {redis.port} 1",
+                  "requirepass s3cret") as sentinel:
+        url = f"redis-sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/ours"
+        env = {"SENTINEL_PASSWORD": "s3cret"}
+        assert run("--redis", url, "set", "a.example", T, env=env)[0] == 0
+        assert redis.cmd("HGET", "routes", "a.example").stdout == T + "\n"
+        assert run("--redis", url, "ls")[0] == 3
+        code, _, err = run("--redis", url.replace("/ours", "/theirs"), "ls",
+                           env=env)
+        assert code == 3 and "master" in err, err
+
+
+def test_a_cluster_is_followed_to_the_node_of_the_key():
+    with FakeRedis() as node, FakeRedis() as other:
+        name = "%s:%d" % node.where
+        other.on("HLEN", f"-MOVED 5 {name}\r\n".encode())
+        node.on("HLEN", b":0\r\n")
+        node.on("HSCAN", b"*2\r\n$1\r\n0\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n")
+        assert run("--redis", other.url, "export") == (0, "a\tb\n", "")
+        node.on("HLEN", f"-MOVED 5 {name}\r\n".encode())  # for ever
+        code, _, err = run("--redis", other.url, "export")
+        assert code == 3 and "MOVED" in err
 
 
 # -- an agent that is asked ---------------------------------------------------
