@@ -9,7 +9,6 @@
 #include <stdio.h>
 
 #include "ctl_report.h"
-#include "guard.h"
 
 const char *ctl_show(struct span text, struct ctl_shown *room)
 {
@@ -70,21 +69,18 @@ enum ctl_status ctl_complain_redis(const struct ctl *ctl)
 	return ctl_complain(CTL_AWAY, "%s", ctl->redis.error);
 }
 
-/* The agent's own options may deny more, or less. */
 static bool allows(void *context, const struct target *target)
 {
-	static const struct guard guard;
-	struct span rule;
+	struct ctl *ctl = context;
 
-	(void)context;
-	return guard_allows(&guard, target->address, target->is_ipv6 ? 16 : 4,
-			    target->port, &rule);
+	return guard_allows(&ctl->guard, target->address,
+			    target->is_ipv6 ? 16 : 4, target->port, &ctl->rule);
 }
 
 bool ctl_judge_route(struct ctl *ctl, struct span value,
 		     char problem[CTL_PROBLEM_MAX])
 {
-	static const struct route_reader reader = {.allows = allows};
+	const struct route_reader reader = {.allows = allows, .context = ctl};
 	unsigned int column;
 	enum route_error error =
 		route_parse(value, &reader, &ctl->room, &column);
@@ -93,6 +89,10 @@ bool ctl_judge_route(struct ctl *ctl, struct span value,
 		return true;
 	snprintf(problem, CTL_PROBLEM_MAX, "column %u: %s", column,
 		 route_error_text(error));
+	if (error == ROUTE_FORBIDDEN)
+		snprintf(problem, CTL_PROBLEM_MAX, "column %u: %s (%.*s)",
+			 column, route_error_text(error), (int)ctl->rule.len,
+			 ctl->rule.p);
 	return false;
 }
 

@@ -13,6 +13,7 @@
 #include "ctl_opts.h"
 #include "ctl_pairs.h"
 #include "ctl_redis.h"
+#include "guard.h"
 #include "host.h"
 #include "route.h"
 
@@ -31,6 +32,8 @@ struct ctl {
 	struct ctl_options options;
 	struct redis_url urls[OPTS_LIST_MAX];
 	struct ctl_redis redis;
+	struct guard guard;    /* by --allow-target and --deny-target */
+	struct span rule;      /* of the guard, that refused last */
 	union route_room room; /* what ctl_judge_route read last */
 };
 

@@ -29,15 +29,20 @@ struct explanation {
 	const struct step *answer; /* NULL: not_found, bad_host */
 };
 
-/* What a name resolves to is known to the agent alone. */
-static bool has_usable_target(const struct route *route)
+/* What the route amounts to. What a name resolves to is known to the agent
+ * alone. */
+static const char *judge_targets(const struct route *route, const char **status)
 {
 	size_t i;
 
+	*status = "ok";
 	for (i = 0; i < route->target_count; i++)
 		if (route->targets[i].weight > 0)
-			return true;
-	return route->name_count > 0;
+			return "answers";
+	if (route->name_count > 0)
+		return "answers, if the name has an address";
+	*status = "down";
+	return "every target has weight 0";
 }
 
 /* The first field that is there decides; a bad one does not fall through. */
@@ -54,10 +59,7 @@ static void judge_step(struct ctl *ctl, struct explanation *why,
 		why->status = "bad_route";
 		if (!ctl_judge_route(ctl, step->value, step->verdict))
 			return;
-		why->status =
-			has_usable_target(&ctl->room.route) ? "ok" : "down";
-		verdict = *why->status == 'o' ? "answers"
-					      : "every target has weight 0";
+		verdict = judge_targets(&ctl->room.route, &why->status);
 	}
 	snprintf(step->verdict, sizeof(step->verdict), "%s", verdict);
 }

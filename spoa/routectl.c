@@ -30,6 +30,35 @@ static enum ctl_status (*const commands[CTL_COMMANDS])(struct ctl *ctl) = {
 	[CTL_WATCH] = ctl_watch,	[CTL_CONFIG] = ctl_agent_config,
 };
 
+static bool read_rules(const struct opts_list *list, struct guard_rules *rules,
+		       char error[OPTS_ERROR_MAX])
+{
+	const char *problem;
+	size_t i;
+
+	for (i = 0; i < list->count; i++) {
+		if (guard_add(rules, list->items[i].text, &problem))
+			continue;
+		snprintf(error, OPTS_ERROR_MAX, "%.300s: %.200s",
+			 list->items[i].where, problem);
+		return false;
+	}
+	return true;
+}
+
+/* What several commands need of the options. */
+static bool prepare(struct ctl *ctl, char error[OPTS_ERROR_MAX])
+{
+	const struct config *config = &ctl->options.config;
+
+	ctl->redis.tls = (struct tls_options){.ca = config->redis_ca.text,
+					      .cert = config->redis_cert.text,
+					      .key = config->redis_key.text};
+	return read_rules(&config->allow_target, &ctl->guard.allowed, error) &&
+	       read_rules(&config->deny_target, &ctl->guard.denied, error) &&
+	       redis_urls_read(config, ctl->urls, error);
+}
+
 static enum ctl_status run(struct ctl *ctl, int argc, char **argv)
 {
 	struct ctl_options *options = &ctl->options;
@@ -46,12 +75,8 @@ static enum ctl_status run(struct ctl *ctl, int argc, char **argv)
 		       HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH);
 		return CTL_DONE;
 	}
-	if (!redis_urls_read(&options->config, ctl->urls, error))
+	if (!prepare(ctl, error))
 		return ctl_complain(CTL_MISUSED, "%s", error);
-	ctl->redis.tls =
-		(struct tls_options){.ca = options->config.redis_ca.text,
-				     .cert = options->config.redis_cert.text,
-				     .key = options->config.redis_key.text};
 	return commands[options->command](ctl);
 }
 

@@ -141,6 +141,27 @@ def test_what_the_agent_cannot_use_is_not_written(ctl, say, field, words):
     assert len(ctl.err.splitlines()) == 1 and ctl.out == ""
 
 
+def test_the_guard_is_the_agents_own(ctl, say):
+    """Its rules may stand in its file; what refuses is named."""
+    ctl("set", "a.example", T, "--deny-target", "10.0.0.0/8", code=1)
+    assert "10.0.0.0/8" in ctl.err and say("HLEN", "routes") == 0
+    ctl("set", "a.example", "169.254.1.1:80", code=1)
+    ctl("set", "a.example", "169.254.1.1:80", "--allow-target",
+        "169.254.1.0/24:80")
+    ctl("check", code=1)
+    ctl.file("deny-target = 10.0.0.0/8\nallow-target = 169.254.1.1\n")
+    ctl("check", "--config", "routes.txt")
+    ctl("set", "b.example", T, "--config", "routes.txt", code=1)
+    ctl("ls", "--deny-target", "10.0.0.0/33", code=2)
+
+
+def test_names_are_targets(ctl, say):
+    ctl("set", "a.example", "app.internal:80", "weight", "2", T)
+    ctl("check")
+    ctl("set", "b.example", "app.internal:80")
+    assert "if the name has an address" in ctl("explain", "b.example")
+
+
 def test_del_and_get_of_what_is_not_there(ctl, say):
     ctl("get", "h.example", code=4)
     ctl("set", "a.example", T)
@@ -230,7 +251,7 @@ def test_check(ctl, say):
         "UPPER.example", "port.example:80", "a b", "dot.example.",
         "bad.example", "guard.example", "empty.example"}
     assert rows["UPPER.example"].endswith("write upper.example")
-    assert "column 1" in rows["bad.example"]
+    assert rows["bad.example"].startswith("column ")
     assert len(ctl("check", code=1).splitlines()) == 8
 
 
