@@ -127,7 +127,7 @@ static bool shake_hands(struct pipe *pipe, const char *host, uint16_t port,
 			int timeout_ms, char why[TLS_WHY_MAX])
 {
 	const struct timeval limit = {.tv_sec = timeout_ms / 1000,
-				      .tv_usec = timeout_ms % 1000 * 1000};
+				      .tv_usec = timeout_ms % 1000 * 1000L};
 	struct event *timer = evtimer_new(pipe->base, on_limit, pipe);
 
 	if (!timer || evtimer_add(timer, &limit) != 0)
