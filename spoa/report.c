@@ -104,6 +104,9 @@ enum report_kind report_parse(struct span line, struct report *report)
 	skip_text(&in, "1 ");
 	for (i = 0; i < HEADER_FIELDS; i++)
 		take_until(&in, ' ', FIELD_MAX);
+	/* What HAProxy says of itself has no structured data. */
+	if (!in.failed && in.p < in.end && *in.p == '-')
+		return REPORT_OTHER;
 	state = take_pair(&in, "[router1 tsc=\"", " ");
 	address = take_pair(&in, "ip=\"", " ");
 	port = take_pair(&in, "port=\"", "]");

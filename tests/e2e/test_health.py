@@ -541,6 +541,7 @@ def feedback(redis, ask, free_port):
     report.admin = free_port()
     report.raw, report.start, report.count = raw, start, count
     report.route, report.served, report.ask = route, served, ask
+    report.redis, report.address = redis, f"127.0.0.1:{port}"
     yield report
     sock.close()
 
@@ -652,6 +653,31 @@ def test_a_flood_of_datagrams(feedback, target):
             thread.join()
     until(lambda: feedback.served() == {plain(one), plain(two)}, "both")
     assert feedback.count('reports_total{result="taken"}') == 1
+
+
+def test_haproxy_reports(haproxy_binary, start_haproxy, feedback, target):
+    """From the very file that users copy; what an application answers, or a
+    client breaks off, is no report."""
+    feedback.start()
+    dead, live = target(), target(b"HTTP/1.1 500 x\r\nContent-Length: 0\r\n\r\n")
+    feedback.route(f"{dead}; check tcp")
+    feedback.ask.peer.ask("live.example")
+    feedback.redis.cmd("HSET", "routes", "live.example", f"{live}; check tcp")
+    proxy = start_haproxy(haproxy_binary, feedback.ask.agent,
+                          env={"ROUTER_FEEDBACK": feedback.address})
+    assert not proxy.alerts()
+    assert proxy.ask("live.example", '/][router1-tsc="SC--"').status == 500
+    with socket.create_connection(proxy.where) as link:
+        link.sendall(b"GET / HTTP/1.1\r\nHost: live.example\r\n")
+    until(lambda: feedback.count("feedback_other_total") > 0, "a line")
+    assert feedback.count("feedback_failed_total") == 0
+    dead.close()
+    assert proxy.ask(HOST).status == 503
+    until(lambda: feedback.served() == {"down"}, "it to be down")
+    assert proxy.ask(HOST).headers["retry-after"]
+    assert feedback.count("feedback_failed_total") == 1
+    assert feedback.count("feedback_malformed_total") == 0
+    proxy.close()
 
 
 def test_feedback_over_a_unix_socket(redis, ask, target, tmp_path):

@@ -51,10 +51,11 @@ static const struct row rows[] = {
 	 NULL},
 	{HEAD "[router1 tsc=\"S\" ip=\"10.0.0.1\" port=\"80\"]", REPORT_OTHER,
 	 NULL},
+	/* What HAProxy says of itself. */
+	{HEAD "- Server spoa/agent1 is DOWN", REPORT_OTHER, NULL},
 	/* No line of ours. */
 	{"", REPORT_MALFORMED, NULL},
 	{"SC 10.0.0.1 80", REPORT_MALFORMED, NULL},
-	{HEAD "- 127.0.0.1 GET /", REPORT_MALFORMED, NULL},
 	{HEAD "[router2 tsc=\"SC--\" ip=\"10.0.0.1\" port=\"80\"]" TAIL,
 	 REPORT_MALFORMED, NULL},
 	{HEAD "[other x=\"1\"][router1 tsc=\"SC--\" ip=\"10.0.0.1\" "
