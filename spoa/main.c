@@ -15,6 +15,7 @@
 #include "admin.h"
 #include "bad_routes.h"
 #include "conn.h"
+#include "dns_cache.h"
 #include "events.h"
 #include "fastpath.h"
 #include "feedback.h"
@@ -48,6 +49,7 @@ struct app {
 	struct redis_url urls[OPTS_LIST_MAX];
 	struct tls *tls; /* NULL when no URL wants it */
 	struct guard guard;
+	struct dns_cache *dns;
 	struct hash_secret secret;
 	struct bad_routes bad_routes;
 	struct loop loop;
@@ -342,6 +344,12 @@ static bool open_fastpath(struct app *app)
 	return app->fastpath != NULL;
 }
 
+static bool open_dns(struct app *app)
+{
+	app->dns = dns_cache_new(&app->loop, &app->secret);
+	return app->dns != NULL;
+}
+
 static bool publish(void *context, struct span channel, struct span message)
 {
 	struct app *app = context;
@@ -349,7 +357,8 @@ static bool publish(void *context, struct span channel, struct span message)
 	return redis_store_publish(app->store, channel, message);
 }
 
-/* Whoever has to know of a target that went up or down hears of it here. */
+/* Whoever has to know of a target that went up or down hears of it
+ * here. */
 static void target_changed(void *context, const struct health_change *change)
 {
 	struct app *app = context;
@@ -437,6 +446,7 @@ static bool open_rooms(struct app *app)
 		.lookup_timeout_ms = config->lookup_timeout_ms,
 		.waiting_max = (size_t)config->max_waiting,
 		.guard = &app->guard,
+		.dns = dns_cache_face(app->dns),
 		.bad_route = warn_bad_route,
 		.context = app};
 	const struct conns_options conns = {
@@ -470,6 +480,7 @@ static void close_rooms(struct app *app)
 	conns_free(app->conns);
 	redis_store_free(app->store);
 	resolver_free(app->resolver);
+	dns_cache_free(app->dns);
 	cache_free(app->cache);
 	feedback_free(app->feedback);
 	health_free(app->health);
@@ -517,7 +528,8 @@ static bool serve(struct app *app)
 		return complain(app, "random numbers", strerror(errno));
 	app->bad_routes.secret = *secret;
 	raise_file_limit(app);
-	if (!loop_init(&app->loop) || !watch_signals(app) || !open_rooms(app))
+	if (!loop_init(&app->loop) || !watch_signals(app) || !open_dns(app) ||
+	    !open_rooms(app))
 		return complain(app, "start", "out of memory");
 	if (!open_feedback(app) || !open_listeners(app) || !open_admin(app))
 		return false;
@@ -545,7 +557,8 @@ static bool run(struct app *app, int argc, char **argv)
 		return true;
 	}
 	if (config->version) {
-		printf("spoa-router %s (libevent %s, hiredis %d.%d.%d)\n",
+		printf("spoa-router %s (libevent %s, hiredis "
+		       "%d.%d.%d)\n",
 		       VERSION, event_get_version(), HIREDIS_MAJOR,
 		       HIREDIS_MINOR, HIREDIS_PATCH);
 		return true;

@@ -33,6 +33,7 @@ test  python3         /usr/bin/python3
 test  python3-pytest  py:pytest
 test  libcmocka-dev   lib:cmocka
 test  mandoc          mandoc
+test  dnsmasq-base    dnsmasq
 test  nghttp2-client  h2load
 test  prometheus      promtool
 bench haproxy         haproxy

@@ -8,6 +8,8 @@
 """
 
 import os
+import shutil
+import subprocess
 
 import pytest
 
@@ -162,3 +164,24 @@ def ask(start_agent):
     if ask.agent:
         assert ask.agent.stop() == 0
         ask.agent.close()
+
+
+@pytest.fixture
+def hosts_file(tmp_path):
+    """Runs an agent with other names in /etc/hosts."""
+    if os.geteuid() or not shutil.which("unshare"):
+        pytest.skip("needs root and unshare")
+
+    def wrap(*lines, resolver=None):
+        # A copy of the folder: a small system may have no hosts file to
+        # mount upon.
+        etc = tmp_path / "etc"
+        subprocess.run(["cp", "-a", "/etc", etc], check=True)
+        (etc / "hosts").unlink(missing_ok=True)
+        (etc / "hosts").write_text("\n".join(lines) + "\n")
+        if resolver:
+            (etc / "resolv.conf").unlink(missing_ok=True)
+            (etc / "resolv.conf").write_text(resolver)
+        return ["unshare", "-m", "sh", "-c", f"mount --bind {etc} /etc"
+                " && exec \"$@\"", "sh"]
+    return wrap

@@ -636,27 +636,6 @@ def test_auth_and_select_come_first(ask, fake):
     assert words[2][:2] == ["HMGET", "routes"]
 
 
-@pytest.fixture
-def hosts_file(tmp_path):
-    """Runs an agent with other names in /etc/hosts."""
-    if os.geteuid() or not shutil.which("unshare"):
-        pytest.skip("needs root and unshare")
-
-    def wrap(*lines, resolver=None):
-        # A copy of the folder: a small system may have no hosts file to
-        # mount upon.
-        etc = tmp_path / "etc"
-        subprocess.run(["cp", "-a", "/etc", etc], check=True)
-        (etc / "hosts").unlink(missing_ok=True)
-        (etc / "hosts").write_text("\n".join(lines) + "\n")
-        if resolver:
-            (etc / "resolv.conf").unlink(missing_ok=True)
-            (etc / "resolv.conf").write_text(resolver)
-        return ["unshare", "-m", "sh", "-c", f"mount --bind {etc} /etc"
-                " && exec \"$@\"", "sh"]
-    return wrap
-
-
 @pytest.mark.parametrize("lines", [
     ["127.0.0.1 redis.test"], ["::1 redis.test", "127.0.0.1 redis.test"],
     ["127.0.0.9 redis.test", "127.0.0.1 redis.test"]])

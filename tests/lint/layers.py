@@ -46,6 +46,7 @@ ROOMS = {
     # L3: input and output
     "loop": BASE,
     "listener": BASE,
+    "dns_cache": BASE | {"dns", "hash", "loop", "log"},
     "checker": BASE | {"loop", "roster"},
     "health": BASE | {"balance", "checker", "guard", "hash", "loop", "roster",
                       "watch", "log"},

@@ -10,13 +10,14 @@ when a test fails, it shows the logs of every process that was in use.
 
 from .agent import Agent
 from .client import Client, Reply, WebSocket, raw
+from .dns import DNS
 from .haproxy import HAProxy, binaries, version
 from .process import Process, free_port
 from .redis import Redis, redis_binaries, redis_name
 from .scripted import CLOSE, RESET, SILENT, ScriptedAgent, ok
 from .worker import Worker
 
-__all__ = ["Agent", "CLOSE", "Client", "HAProxy", "Process", "RESET", "Redis",
+__all__ = ["Agent", "CLOSE", "Client", "DNS", "HAProxy", "Process", "RESET", "Redis",
            "Reply", "SILENT", "ScriptedAgent", "WebSocket", "Worker",
            "binaries", "free_port", "ok", "raw", "redis_binaries", "redis_name",
            "version"]
