@@ -69,7 +69,7 @@ def hit_ratio(folder):
         ns, rate, redis_ns = map(median, zip(*runs))
         rows.append({"hits_percent": 100 - percent, "agent_ns": ns,
                      "redis_ns": redis_ns, "answers_per_s": rate})
-    show("By hit ratio, 4 x 16, Redis 7 on the agent's core",
+    show("By hit ratio, 4 x 16; Redis on the agent's core",
          ["hits", "agent ns", "Redis ns", "answers/s"],
          [[f"{row['hits_percent']} %", row["agent_ns"], row["redis_ns"],
            row["answers_per_s"]] for row in rows])
