@@ -51,6 +51,7 @@ struct writer {
 	int64_t info_ms;  /* the last look at the process */
 	size_t hosts_max; /* size of the table */
 	int64_t expire_ms;
+	char problem[64]; /* the last that was said */
 	struct log_limit warned;
 	struct log_limit complained;
 	char line[RUNTIME_API_LINE_MAX]; /* under way; commands end with `;` */
@@ -185,6 +186,16 @@ static void send_text(struct writer *writer, const char *text)
 	send_line(writer);
 }
 
+/* May it be said now? What is new may, and once a minute what is not. */
+static bool may_warn(struct writer *writer, const char *why, uint64_t *held)
+{
+	if (strncmp(writer->problem, why, sizeof(writer->problem) - 1) != 0)
+		writer->warned.next_ms = 0;
+	snprintf(writer->problem, sizeof(writer->problem), "%s", why);
+	return log_limit_pass(&writer->warned, now(writer->fastpath), WARN_MS,
+			      held);
+}
+
 static void give_up(struct writer *writer, const char *why, struct span said)
 {
 	struct fastpath *fastpath = writer->fastpath;
@@ -193,7 +204,7 @@ static void give_up(struct writer *writer, const char *why, struct span said)
 	runtime_api_close(&writer->api);
 	set_state(writer, WRITER_DOWN);
 	fastpath->counters.losses++;
-	if (log_limit_pass(&writer->warned, now(fastpath), WARN_MS, &held))
+	if (may_warn(writer, why, &held))
 		log_warn("haproxy socket cannot be used",
 			 log_text("socket", writer->address->path),
 			 log_text("table", writer->address->table),

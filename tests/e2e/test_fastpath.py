@@ -2,13 +2,21 @@
 """The fast path: answers that HAProxy holds itself, and how they are taken
 back. With every HAProxy."""
 
+import contextlib
+import os
 import re
+import signal
+import socket
+import subprocess
+import threading
 
 import pytest
 
 import kit
 from kit.haproxy import FILES
 from resp import until
+from spop import Peer
+from test_host import BAD, GOOD, L253
 
 TABLE = "routes"
 
@@ -16,10 +24,12 @@ TABLE = "routes"
 class FastHAProxy(kit.HAProxy):
     """HAProxy with the files of the fast path."""
 
+    CONFIG = FILES / "haproxy-fastpath.cfg"
+
     def __init__(self, binary, agent, socket, **more):
         self.api_path = str(socket)
         super().__init__(
-            binary, agent, config=FILES / "haproxy-fastpath.cfg",
+            binary, agent, config=self.CONFIG,
             env={"HAPROXY_SOCKET": self.api_path,
                  "SPOE_CONF": str(FILES / "spoe-router-fastpath.conf")},
             **more)
@@ -118,3 +128,335 @@ def test_change_is_taken_back(bench):
     bench.lend("app.test")
     bench.redis.cmd("HDEL", "routes", "app.test")
     until(lambda: bench.ask("app.test").status == 404, "the removal", 1)
+
+
+def test_change_by_name(bench):
+    """The name alone takes it back; what it was is read again."""
+    one, two = bench.workers
+    bench.route("app.test", one)
+    bench.route("other.test", one)
+    bench.lend("app.test", "other.test")
+    bench.redis.cmd("PUBLISH", "routes:changed", "app.test")
+    until(lambda: "app.test" not in bench.haproxy.lent(), "the loan's end", 1)
+    assert "other.test" in bench.haproxy.lent()
+
+
+def test_flush(bench):
+    one, _ = bench.workers
+    hosts = [f"h{i}.test" for i in range(5)]
+    for host in hosts:
+        bench.route(host, one)
+    bench.lend(*hosts)
+    bench.redis.cmd("PUBLISH", "routes:changed", "*")
+    until(lambda: not bench.haproxy.lent(), "an empty table", 1)
+    bench.lend(*hosts)
+
+
+@pytest.mark.parametrize("field", ["*.cloud.test", "*.b.cloud.test",
+                                   "x.b.cloud.test"])
+def test_a_field_that_could_serve_it(bench, field):
+    """What is changed or added before or at the field that served it."""
+    one, two = bench.workers
+    bench.route("*.cloud.test", one)
+    bench.lend("x.b.cloud.test")
+    bench.route(field, two)
+    until(lambda: bench.ask("x.b.cloud.test").worker == "two", "the change", 1)
+    bench.lend("x.b.cloud.test")
+    bench.redis.cmd("HDEL", "routes", field)
+    status, worker = (404, None) if field == "*.cloud.test" else (200, "one")
+    until(lambda: bench.ask("x.b.cloud.test").status == status, "its end", 1)
+    assert bench.ask("x.b.cloud.test").worker == worker
+
+
+def test_default(bench):
+    one, two = bench.workers
+    bench.route("*", one)
+    bench.route("own.test", one)
+    bench.lend("any.test", "own.test")
+    bench.route("*", two)
+    until(lambda: bench.ask("any.test").worker == "two", "the change", 1)
+    assert "own.test" in bench.haproxy.lent()
+
+
+def test_constant_traffic_prolongs_nothing(bench):
+    """Nobody who writes the table: after `expire` HAProxy asks again."""
+    one, _ = bench.workers
+    bench.route("app.test", one)
+    bench.lend("app.test")
+    bench.agent.process.kill()
+    with bench.haproxy.client() as client:
+        until(lambda: client.ask("app.test").status == 503,
+              "the end of what was lent", 7)
+    assert not bench.haproxy.lent()
+
+
+def test_what_is_not_lent(bench):
+    one, two = bench.workers
+    six = f"[::1]:{one.port}"
+    for host, value in {"six.test": six,
+                        "two.test": f"{one.target}, {two.target}",
+                        "back.test": f"{one.target}; backend targets",
+                        "[::1]": one.target}.items():
+        bench.route(host, value)
+        with bench.haproxy.client() as client:
+            for _ in range(5):
+                client.ask(host)
+    bench.route("app.test", one)
+    bench.lend("app.test")
+    assert list(bench.haproxy.lent()) == ["app.test"]
+
+
+def test_reload(start, haproxy_binary):
+    """The new process' table is filled, though the old one lives on."""
+    bench = start(haproxy_binary, master=True)
+    one, two = bench.workers
+    bench.route("app.test", one)
+    bench.lend("app.test")
+    with kit.WebSocket(bench.haproxy.port, "app.test") as socket:
+        bench.haproxy.reload()
+        bench.lend("app.test")
+        bench.route("app.test", two)
+        until(lambda: bench.ask("app.test").worker == "two", "the change", 1)
+        bench.lend("app.test")
+        socket.send(b"still there")
+        assert socket.receive()[1]
+    assert "haproxy process ends" in bench.agent.log()
+
+
+def test_redis_away(bench):
+    """What is lent goes on; what is stale is lent no more."""
+    one, _ = bench.workers
+    bench.route("app.test", one)
+    bench.lend("app.test")
+    bench.redis.stop()
+    until(lambda: bench.ask("app.test").worker == "one" and
+          not bench.haproxy.lent(), "what was lent to end", 20)
+    assert bench.ask("app.test", "/later").worker == "one"
+    until(lambda: bench.ask("app.test", "/stale").worker == "one" and
+          bench.haproxy.line("/stale").source == "stale", "a stale answer", 20)
+    assert not bench.haproxy.lent()
+
+
+def test_threads(start, haproxy_binary):
+    """Nobody is sent to a mixture of two targets, nor to an old one."""
+    bench = start(haproxy_binary, before="global\n    nbthread 4\n")
+    one, two = bench.workers
+    bench.route("app.test", one)
+    with bench.haproxy.client() as client:
+        for worker in (two, one) * 10:
+            bench.lend("app.test")
+            bench.route("app.test", worker)
+            until(lambda: client.ask("app.test").worker == worker.name,
+                  "the change", 1)
+            for _ in range(20):
+                assert client.ask("app.test").worker == worker.name
+
+
+def test_full_table(start, haproxy_binary, tmp_path, monkeypatch):
+    small = tmp_path / "small.cfg"
+    text = (FILES / "haproxy-fastpath.cfg").read_text()
+    assert text.count("size 100k expire 5s") == 1
+    small.write_text(text.replace("size 100k expire 5s", "size 10 expire 3s"))
+    monkeypatch.setattr(FastHAProxy, "CONFIG", small)
+    bench = start(haproxy_binary)
+    assert "size=10 expire_ms=3000" in bench.agent.log()
+    one, two = bench.workers
+    bench.route("*", one)
+    with bench.haproxy.client() as client:
+        for _ in range(5):
+            for i in range(30):
+                assert client.ask(f"h{i}.test").worker == "one"
+    until(lambda: len(bench.haproxy.lent()) == 10, "a full table")
+    bench.route("*", two)
+    until(lambda: not bench.haproxy.lent(), "an empty table", 1)
+    with bench.haproxy.client() as client:
+        for i in range(30):
+            assert client.ask(f"h{i}.test").worker == "two"
+
+
+# -- the same for every way to write a host ---------------------------------
+
+LONG = ["x" * size for size in range(250, 301)] + [
+    L253 + more for more in ("a", "aa", ".", "..", ":80", ".:80", ":123456")]
+
+
+def test_hosts_as_without(start, haproxy_binary, start_haproxy, workers):
+    """Every row of the normalisation: the same status and target whether the
+    table knows the host or not."""
+    bench = start(haproxy_binary)
+    one, _ = workers
+    plain = start_haproxy(haproxy_binary, bench.agent)
+    names = sorted(set(GOOD.values())) + ["x" * size
+                                          for size in (250, 251, 252, 253)]
+    for name in names:
+        bench.route(name, one)
+    lent = [name for name in names if name[0] != "["]
+    with bench.haproxy.client() as client:
+        for name in lent * 2:
+            client.ask(name)
+    until(lambda: set(bench.haproxy.lent()) == set(lent), "all to be lent")
+    for host in [*GOOD, *BAD, *LONG]:
+        raw = host if isinstance(host, bytes) else host.encode()
+        if b"\n" in raw or b"\r" in raw or len(raw) > 8000:
+            continue
+        assert say_host(bench.haproxy.port, raw) == say_host(
+            plain.port, raw), ascii(host)
+
+
+def say_host(port, host):
+    """Status line and the worker's name of one request."""
+    got = kit.raw(port, b"GET / HTTP/1.1\r\nHost: " + host +
+                  b"\r\nConnection: close\r\n\r\n")
+    return got.split(b"\r\n")[0], b"x-worker: one" in got.lower()
+
+
+def test_no_command_by_a_host(bench):
+    """What ends a command of the Runtime API never gets there."""
+    one, two = bench.workers
+    bench.route("*", one)
+    bench.route("app.test", one)
+    bench.lend("app.test")
+    evil = f"set table {TABLE} key app.test data.gpc0 {two.port}"
+    for host in (f"a;{evil}", f"a;clear table {TABLE}", f"a\\;{evil}",
+                 f"a {evil}", f"a\t;{evil}", f"a.test;{evil};", "a\\", "a;"):
+        for _ in range(5):
+            say_host(bench.haproxy.port, host.encode())
+    assert set(bench.haproxy.lent()) <= {"app.test"}
+    assert bench.ask("app.test").worker == "one"
+
+
+# -- sockets that are not what they should be -------------------------------
+
+
+class Listener:
+    """A Unix socket that answers each line with what `reply` says of it."""
+
+    def __init__(self, path, reply):
+        self.reply, self.lines, self.open = reply, [], []
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.bind(str(path))
+        self.sock.listen(16)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            with contextlib.suppress(OSError):
+                link, _ = self.sock.accept()
+                self.open.append(link)
+                threading.Thread(target=self.serve, args=(link,),
+                                 daemon=True).start()
+                continue
+            return
+
+    def serve(self, link):
+        with contextlib.suppress(OSError), link.makefile("rb") as lines:
+            for line in lines:
+                self.lines.append(line)
+                link.sendall(self.reply(line))
+
+    def close(self):
+        for sock in [self.sock, *self.open]:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+
+
+BAD_SOCKETS = {
+    "denied": (lambda line: b"\n> " if line == b"prompt\n" else
+               b"Permission denied\n\n> " * (line.count(b";") + 1),
+               "it refuses"),
+    "no_table": (lambda line: b"\n> " if line == b"prompt\n" else
+                 b"No such table\n\n> " * (line.count(b";") + 1),
+                 "it refuses"),
+    "empty": (lambda line: b"\n> " * (line.count(b";") + 1),
+              "not of type string"),
+    "noise": (lambda line: b"x" * 1000000, "HAProxy would not"),
+    "silent": (lambda line: b"", "does not answer"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_SOCKETS)
+def test_not_what_it_should_be(name, start_agent, redis, tmp_path):
+    """A warning, and answers as ever."""
+    reply, words = BAD_SOCKETS[name]
+    listener = Listener(tmp_path / "api.sock", reply)
+    redis.cmd("HSET", "routes", "app.test", "10.0.0.1:80")
+    agent = start_agent("--redis", redis.url, "--lookup-timeout", "2s",
+                        "--haproxy-socket", tmp_path / "api.sock")
+    with Peer(agent.where) as peer:
+        for _ in range(100):
+            assert peer.ask("app.test").status == "ok"
+        until(lambda: words in agent.log(), "the warning", 10)
+        for _ in range(100):
+            assert peer.ask("app.test").status == "ok"
+    assert agent.log().count("cannot be used") == 1
+    listener.close()
+
+
+def test_absent_socket(start_agent, redis, tmp_path):
+    agent = start_agent("--redis", redis.url, "--haproxy-socket",
+                        tmp_path / "none.sock")
+    until(lambda: "No such file" in agent.log(), "the warning")
+    with Peer(agent.where) as peer:
+        assert peer.ask("app.test").status == "not_found"
+
+
+@pytest.mark.parametrize("value", ["api.sock", "/" + "a" * 108, "/a,b",
+                                   "/a,table=", "/a,table=x;y",
+                                   "/a,table=" + "t" * 64])
+def test_option(agent_binary, value):
+    done = subprocess.run([agent_binary, "--check", "--haproxy-socket", value],
+                          capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("spoa-router: --haproxy-socket: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_wrong_level(agent_binary, haproxy_binary, start_agent, redis,
+                     tmp_path):
+    """A socket of level user may look, but not write."""
+    path = tmp_path / "user.sock"
+    agent = start_agent("--redis", redis.url, "--haproxy-socket", path)
+    with FastHAProxy(haproxy_binary, agent, tmp_path / "api.sock",
+                     before=f"global\n    stats socket {path} level user\n"):
+        until(lambda: "Permission denied" in agent.log(), "the warning")
+    assert "haproxy socket is open" not in agent.log()
+
+
+def test_slow_haproxy(bench):
+    """One that stands still delays nobody; what was taken back meanwhile is
+    taken back when it goes on."""
+    one, two = bench.workers
+    bench.route("app.test", one)
+    bench.lend("app.test")
+    pid = bench.haproxy.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        bench.route("app.test", two)
+        with Peer(bench.agent.where) as peer:
+            for _ in range(100):
+                peer.ask("app.test")
+            until(lambda: peer.ask("app.test").port == two.port, "the change")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    until(lambda: bench.ask("app.test").worker == "two", "the change", 1)
+
+
+# -- the files --------------------------------------------------------------
+
+
+def rules(name):
+    return [line for line in (FILES / name).read_text().splitlines()
+            if line.strip() and not line.lstrip().startswith("#")]
+
+
+def test_files_differ_in_the_fast_path_only():
+    plain, fast = rules("haproxy.cfg"), rules("haproxy-fastpath.cfg")
+    gone = [line for line in plain if line not in fast]
+    more = [line for line in fast if line not in plain]
+    assert len(gone) == 3, gone
+    assert all(re.search("routes|txn.key|txn.lent|fastpath|operator|found|gpt0"
+                         "|version_atleast|endif", line)
+               for line in more), more
+    plain, fast = rules("spoe-router.conf"), rules("spoe-router-fastpath.conf")
+    assert [line for line in plain if line not in fast] == []
