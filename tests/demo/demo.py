@@ -198,6 +198,21 @@ def tell_outage(report, stage, traffic):
                 came == "worker1")
 
 
+def tell_death(report, stage):
+    """A worker is killed; a controller hears of it and starts another one."""
+    mortal = stage.add_mortal()
+    stage.redis_cli("HSET", "routes", "app4.cloud.com",
+                    f"127.0.0.1:{mortal.port}; check tcp")
+    client, limit = Client(stage.http), 10
+    came, _ = wait_for("mortal", lambda: client.get("app4.cloud.com"), limit)
+    report.line('HSET routes app4.cloud.com "MORTAL; check tcp"', "mortal", came)
+    mortal.stop(0)
+    came, took = wait_for("replacement", lambda: client.get("app4.cloud.com"), limit)
+    report.line("MORTAL killed; controller.sh starts and routes another",
+                f"replacement within {limit} s", f"{came} after {took:.2f} s",
+                came == "replacement")
+
+
 def tell_all(report, stage):
     tell_routes(report, stage)
     traffic = Traffic(stage.http, ("app1.cloud.com", "app2.cloud.com"))
@@ -205,6 +220,7 @@ def tell_all(report, stage):
         wait_for(True, lambda: len(traffic.seen) > 20, 5)
         tell_change(report, stage, traffic)
         tell_protocols(report, stage)
+        tell_death(report, stage)
         tell_outage(report, stage, traffic)
     finally:
         traffic.stop()

@@ -124,7 +124,11 @@ def free_ports(count):
 
 
 class Process:
-    """A server that runs in its own session and dies with the demo."""
+    """A server that runs in its own session and dies with the demo.
+
+    It is ready when its port can be connected to, or, without one, when its log
+    says that it listens.
+    """
 
     def __init__(self, name, command, port, log, env):
         self.name, self.command, self.port = name, command, port
@@ -147,9 +151,13 @@ class Process:
                 raise Broken(f"{self.name} ended at once with {self.status}; "
                              f"it was started with\n    {' '.join(self.command)}\n"
                              f"its log:\n{self.last_lines()}")
-            with socket.socket() as probe:
-                if not probe.connect_ex(("127.0.0.1", self.port)):
+            if self.port is None:  # it says so itself
+                if "listens" in self.log.read_text():
                     return
+            else:
+                with socket.socket() as probe:
+                    if not probe.connect_ex(("127.0.0.1", self.port)):
+                        return
             time.sleep(0.02)
         raise Broken(f"{self.name} does not listen on port {self.port}; its log:\n"
                      f"{self.last_lines()}")
@@ -208,8 +216,9 @@ class Stage:
         self.close()
 
     def set_up(self):
-        ports = free_ports(7)
-        self.worker_ports, self.redis_port, agent, self.http, self.https = (
+        ports = free_ports(9)
+        (self.worker_ports, self.redis_port, agent, self.http, self.https,
+         feedback, self.mortal_port) = (
             ports[:3], *ports[3:])
         bind = self.bind or f"127.0.0.1:{self.http}"
         self.certificate = self.make_certificate()
@@ -228,16 +237,30 @@ class Stage:
                  "`make` builds it"),
             "--listen", f"127.0.0.1:{agent}",
             "--redis", f"redis://127.0.0.1:{self.redis_port}",
-            "--ttl", f"{TTL}s"])
+            "--ttl", f"{TTL}s", "--feedback", f"udp:127.0.0.1:{feedback}"])
         self.haproxy = self.add("haproxy", self.https, [
             self.haproxy_path, "-db", "-f", str(TOP / "haproxy/haproxy.cfg")],
             ROUTER_BIND=bind,
             ROUTER_BIND_TLS=f"127.0.0.1:{self.https}",
             ROUTER_CRT=str(self.certificate),
             SPOA_ADDR=f"127.0.0.1:{agent}",
-            SPOE_CONF=str(TOP / "haproxy/spoe-router.conf"))
+            SPOE_CONF=str(TOP / "haproxy/spoe-router.conf"),
+            ROUTER_FEEDBACK=f"127.0.0.1:{feedback}")
         self.agent.start()
         self.haproxy.start()
+
+    def add_mortal(self):
+        """A worker to be killed, and a controller that will replace it."""
+        worker = [sys.executable, str(TOP / "tests/worker.py"), "--listen"]
+        self.add("mortal", self.mortal_port, [
+            *worker, f"127.0.0.1:{self.mortal_port}", "--name", "mortal"]).start()
+        controller = self.add("controller", None, [
+            str(TOP / "tests/demo/controller.sh"), "routes",
+            "setpriv", "--pdeathsig", "KILL", "--", *worker, "127.0.0.1:0",
+            "--name", "replacement"],
+            REDIS_CLI=f"{find('redis-cli')} -p {self.redis_port}")
+        controller.start()
+        return self.processes[-2]
 
     def add(self, name, port, command, **env):
         process = Process(name, command, port, self.folder / f"{name}.log", env)
