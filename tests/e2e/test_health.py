@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -703,3 +704,79 @@ def test_feedback_where_nobody_may_bind(agent_binary, redis, free_port):
             capture_output=True, text=True, timeout=10)
     assert done.returncode == 1
     assert where in done.stderr and "in use" in done.stderr
+
+
+# -- a worker killed under load ----------------------------------------------
+
+
+class Load:
+    """Requests at a steady rate over HAProxy: (sent, status, worker) of each."""
+
+    def __init__(self, proxy, rate=500, threads=10):
+        self.seen, self.over = [], False
+        self.start = time.monotonic()
+        self.threads = [threading.Thread(
+            target=self.run, args=(proxy, threads / rate), daemon=True)
+            for _ in range(threads)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self, proxy, pause):
+        due = time.monotonic()
+        with proxy.client() as client:
+            while not self.over:
+                sent = time.monotonic()
+                try:
+                    reply = client.ask(HOST)
+                    self.seen.append((sent, reply.status, reply.worker))
+                except OSError as error:
+                    self.seen.append((sent, 0, str(error)))
+                    client.close()
+                due = max(due + pause, time.monotonic() - pause)
+                time.sleep(max(0, due - time.monotonic()))
+
+    def since(self, moment):
+        return [found for found in list(self.seen) if found[0] >= moment]
+
+    def stop(self):
+        self.over = True
+        for thread in self.threads:
+            thread.join(20)
+
+
+@pytest.mark.parametrize("by", ["checks", "feedback"])
+def test_a_worker_killed_under_load(haproxy_binary, start_haproxy, start_worker,
+                                    redis, ask, free_port, by):
+    """Found by checks, or by the first request that fails; nothing goes to it
+    from then on, and it serves again when it is back."""
+    port, interval = free_port(), 0.5 if by == "checks" else 3600
+    ask.start(redis.url, options=(
+        "--check-interval", f"{int(interval * 1000)}ms", "--lookup-timeout",
+        "2s", "--feedback", f"udp:127.0.0.1:{port}"))
+    workers = [start_worker(name) for name in ("one", "two")]
+    redis.cmd("HSET", "routes", HOST, ", ".join(w.target for w in workers))
+    proxy = start_haproxy(haproxy_binary, ask.agent, env={
+        "ROUTER_FEEDBACK": f"127.0.0.1:{port}"} if by == "feedback" else {})
+    load = Load(proxy)
+    try:
+        until(lambda: {"one", "two"} <= {name for _, _, name in load.seen},
+              "both to serve")
+        killed = time.monotonic()
+        workers[0].kill()
+        until(lambda: "target is down" in ask.agent.log(), "it to be noticed",
+              20)
+        noticed = time.monotonic()
+        if by == "checks":
+            assert noticed - killed < interval * 1.1 * 4 + 1
+        until(lambda: len(load.since(noticed)) > 500, "more requests", 20)
+        late = [found for found in load.since(noticed + 0.1)
+                if found[1:] != (200, "two")]
+        assert not late, late[:5]
+        if by == "checks":
+            workers[0].start()
+            until(lambda: any(name == "one" for _, _, name
+                              in load.since(time.monotonic() - 0.5)),
+                  "it to serve again", 20)
+    finally:
+        load.stop()
+        proxy.close()
