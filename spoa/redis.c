@@ -21,7 +21,7 @@ enum {
 
 /* Commands besides lookups. Each has a place in the queue of those sent: a
  * lookup without fields. */
-enum command { TRACK_OFF, TRACK_ON, TRACK_INFO, COMMANDS };
+enum command { TRACK_OFF, TRACK_ON, TRACK_INFO, ROLE, PROBE, COMMANDS };
 
 struct redis {
 	struct redis_options options;
@@ -30,8 +30,9 @@ struct redis {
 	struct event *timer; /* of the probe, then of silence */
 	struct lookup_queue sent;
 	struct lookup commands[COMMANDS];
-	bool is_sent[COMMANDS]; /* the command waits for its reply */
-	int64_t ready_ms;	/* when it got ready, or 0 */
+	bool is_sent[COMMANDS];		/* the command waits for its reply */
+	int64_t ready_ms;		/* when it got ready, or 0 */
+	struct redis_redirect redirect; /* port 0: none */
 	struct log_limit wrong_type;
 	size_t messages; /* published and not confirmed yet */
 	struct log_limit no_publish;
@@ -52,6 +53,11 @@ static void lose(struct redis *redis, const char *why, struct span detail)
 static void lose_plain(struct redis *redis, const char *why)
 {
 	lose(redis, why, (struct span){0});
+}
+
+const struct redis_place *redis_place(const struct redis *redis)
+{
+	return &redis->options.place;
 }
 
 bool redis_is_ready(const struct redis *redis)
@@ -107,9 +113,18 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 		loop_arm(redis->timer, patience - silence + 1);
 }
 
+/* What goes out before the question itself, and is answered before it. */
+static bool send_ahead(struct redis *redis, struct lookup *lookup)
+{
+	const char *asking[] = {"ASKING"};
+
+	lookup->ahead = redis->options.is_asking;
+	return !lookup->ahead || redis_wire_say(redis->wire, 1, asking);
+}
+
 /* HMGET key field...; the fields are at most STORE_FIELDS_MAX. */
-static bool send_hmget(struct redis *redis, const struct span *fields,
-		       size_t count)
+static bool send_hmget(struct redis *redis, struct lookup *lookup,
+		       const struct span *fields, size_t count)
 {
 	const char *argv[2 + STORE_FIELDS_MAX] = {"HMGET",
 						  redis->options.place.key};
@@ -121,7 +136,8 @@ static bool send_hmget(struct redis *redis, const struct span *fields,
 		argv[2 + i] = fields[i].p;
 		lens[2 + i] = fields[i].len;
 	}
-	return redis_wire_send(redis->wire, (int)(2 + count), argv, lens);
+	return send_ahead(redis, lookup) &&
+	       redis_wire_send(redis->wire, (int)(2 + count), argv, lens);
 }
 
 /* What is sent now is answered by what is read after now. */
@@ -137,7 +153,7 @@ static void await(struct redis *redis, struct lookup *lookup, int64_t now_ms)
 
 bool redis_send(struct redis *redis, struct lookup *lookup, int64_t now_ms)
 {
-	if (!send_hmget(redis, lookup->fields, lookup->count))
+	if (!send_hmget(redis, lookup, lookup->fields, lookup->count))
 		return false;
 	await(redis, lookup, now_ms);
 	lookup->sent(lookup, now_ms);
@@ -223,12 +239,28 @@ void redis_track(struct redis *redis, int64_t subscriber)
 	send_command(redis, TRACK_ON, ARRAY_LEN(on), on);
 }
 
+static void send_probe(struct redis *redis)
+{
+	const struct span any = span_of("*");
+
+	if (redis->is_sent[PROBE])
+		return;
+	if (!send_hmget(redis, &redis->commands[PROBE], &any, 1)) {
+		lose_plain(redis, "out of memory");
+		return;
+	}
+	redis->is_sent[PROBE] = true;
+	await(redis, &redis->commands[PROBE], now(redis));
+}
+
 void redis_check_tracking(struct redis *redis)
 {
 	const char *info[] = {"CLIENT", "TRACKINGINFO"};
 
-	if (redis->state == REDIS_READY)
-		send_command(redis, TRACK_INFO, ARRAY_LEN(info), info);
+	if (redis->state != REDIS_READY)
+		return;
+	send_command(redis, TRACK_INFO, ARRAY_LEN(info), info);
+	send_probe(redis);
 }
 
 static struct span reply_text(const redisReply *reply)
@@ -256,12 +288,11 @@ static bool has_flag(const redisReply *info, const char *flag)
 	return false;
 }
 
-static void take_command(struct redis *redis, enum command command,
-			 const redisReply *reply)
+static void take_tracking(struct redis *redis, enum command command,
+			  const redisReply *reply)
 {
 	struct span problem = {0};
 
-	redis->is_sent[command] = false;
 	if (reply->type == REDIS_REPLY_ERROR)
 		problem = reply_text(reply);
 	/* Redis 6.0 tracks, but has no TRACKINGINFO: it is alive, that counts.
@@ -313,16 +344,78 @@ static bool is_wrong_type(struct redis *redis, const redisReply *reply)
 	return true;
 }
 
+/* `MOVED 3999 127.0.0.1:6381`, or the same with ASK. */
+static bool read_redirect(struct redis *redis, const redisReply *reply)
+{
+	struct redis_redirect *redirect = &redis->redirect;
+	struct span text = reply_text(reply);
+	const char *blank = memrchr(text.p, ' ', text.len);
+	struct span host;
+
+	redirect->is_asking = reply_starts(reply, "ASK ");
+	if (!redirect->is_asking && !reply_starts(reply, "MOVED "))
+		return false;
+	text.len -= (size_t)(blank + 1 - text.p);
+	text.p = blank + 1;
+	if (!redis_url_split(text, &host, &redirect->port) ||
+	    host.len >= sizeof(redirect->host) || span_is(host, "?")) {
+		redirect->port = 0;
+		return false;
+	}
+	memcpy(redirect->host, host.p, host.len);
+	redirect->host[host.len] = '\0';
+	return true;
+}
+
+const struct redis_redirect *redis_redirect(const struct redis *redis)
+{
+	return redis->redirect.port ? &redis->redirect : NULL;
+}
+
+/* The server does not answer for the key: it is not, or no longer, the one. */
+static void take_refusal(struct redis *redis, const redisReply *reply)
+{
+	lose(redis,
+	     read_redirect(redis, reply) ? "the key is elsewhere"
+					 : "HMGET refused",
+	     reply_text(reply));
+}
+
 static void take_probe(struct redis *redis, const redisReply *reply)
 {
 	if (reply->type == REDIS_REPLY_ERROR && !is_wrong_type(redis, reply)) {
-		lose(redis, "HMGET refused", reply_text(reply));
+		take_refusal(redis, reply);
 		return;
 	}
+	if (redis->state == REDIS_READY)
+		return;
 	event_del(redis->timer);
 	redis->state = REDIS_READY;
 	redis->ready_ms = now(redis);
 	redis->options.ready(redis->options.context, redis);
+}
+
+static void take_role(struct redis *redis, const redisReply *reply)
+{
+	const redisReply *role = reply->elements > 0 ? reply->element[0] : NULL;
+
+	if (reply->type == REDIS_REPLY_ERROR)
+		lose(redis, "ROLE refused", reply_text(reply));
+	else if (!role || !role->str || strcmp(role->str, "master") != 0)
+		lose(redis, "not a master",
+		     role && role->str ? reply_text(role) : span_of("?"));
+}
+
+static void take_command(struct redis *redis, enum command command,
+			 const redisReply *reply)
+{
+	redis->is_sent[command] = false;
+	if (command == PROBE)
+		take_probe(redis, reply);
+	else if (command == ROLE)
+		take_role(redis, reply);
+	else
+		take_tracking(redis, command, reply);
 }
 
 static bool read_value(const redisReply *reply, struct store_value *value)
@@ -365,7 +458,7 @@ static void take_values(struct redis *redis, struct lookup *lookup,
 		TAILQ_REMOVE(&redis->sent, lookup, link);
 		lookup->done(lookup, STORE_FAILED, NULL, now(redis));
 	} else if (reply->type == REDIS_REPLY_ERROR) {
-		lose(redis, "HMGET refused", reply_text(reply));
+		take_refusal(redis, reply);
 	} else if (!read_values(reply, lookup->count, values)) {
 		lose_plain(redis, "an answer of the wrong shape");
 	} else {
@@ -380,13 +473,13 @@ static void on_replied(void *context, const redisReply *reply)
 	struct lookup *lookup = TAILQ_FIRST(&redis->sent);
 	enum command command;
 
-	if (redis->state == REDIS_PROBING) {
-		take_probe(redis, reply);
-		return;
-	}
 	/* What was read before a question went out cannot be its answer. */
 	if (!lookup || lookup->sent_after == redis_wire_reads(redis->wire)) {
 		lose_plain(redis, "an answer that nobody asked for");
+		return;
+	}
+	if (lookup->ahead > 0) {
+		lookup->ahead--;
 		return;
 	}
 	if (lookup->count > 0) {
@@ -404,12 +497,14 @@ static void on_replied(void *context, const redisReply *reply)
 static void on_opened(void *context)
 {
 	struct redis *redis = context;
-	const struct span any = span_of("*");
+	const char *role[] = {"ROLE"};
 
 	redis->state = REDIS_PROBING;
-	loop_arm(redis->timer, PROBE_MS);
-	if (!send_hmget(redis, &any, 1))
-		lose_plain(redis, "out of memory");
+	if (redis->options.is_master_wanted)
+		send_command(redis, ROLE, ARRAY_LEN(role), role);
+	send_probe(redis);
+	if (redis->state == REDIS_PROBING)
+		loop_arm(redis->timer, PROBE_MS);
 }
 
 static void on_lost(void *context, const char *why)

@@ -6,7 +6,8 @@
  * and `-NOAUTH` show here), then carries lookups over a wire, one HMGET each,
  * pipelined, and the commands that let Redis say what changes. At the first
  * trouble it ends: what was under way stays in its queue for the owner, who
- * decides what comes next.
+ * decides what comes next. A node of a cluster that does not own the key, and
+ * a replica where a master is wanted, are trouble too.
  */
 #ifndef SPOA_REDIS_H
 #define SPOA_REDIS_H
@@ -16,8 +17,17 @@
 
 struct redis;
 
+/* Where a node of a cluster says that the key is. */
+struct redis_redirect {
+	char host[256]; /* empty: that node's own */
+	uint16_t port;
+	bool is_asking; /* there, but only for who says ASKING */
+};
+
 struct redis_options {
 	struct redis_place place;
+	bool is_asking;		   /* say ASKING before each question */
+	bool is_master_wanted;	   /* it must call itself one (ROLE) */
 	int64_t lookup_timeout_ms; /* silence that makes a server doubtful */
 	/* The server serves. */
 	void (*ready)(void *context, struct redis *redis);
@@ -37,6 +47,11 @@ struct redis *redis_new(const struct redis_options *options);
 
 /* Closes. No lookup may be left: see redis_take_lookups. */
 void redis_free(struct redis *redis);
+
+const struct redis_place *redis_place(const struct redis *redis);
+
+/* What it was lost for, when that was a redirection; else NULL. */
+const struct redis_redirect *redis_redirect(const struct redis *redis);
 
 bool redis_is_ready(const struct redis *redis);
 
@@ -60,7 +75,8 @@ void redis_take_lookups(struct redis *redis, struct lookup_queue *queue);
  * `tracked` follows. Does nothing while an earlier one is not answered. */
 void redis_track(struct redis *redis, int64_t subscriber);
 
-/* Asks whether it still does; `tracked` follows. */
+/* Asks whether it still does; `tracked` follows. Asks for a field too, since a
+ * server may have lost the right to answer without a word. */
 void redis_check_tracking(struct redis *redis);
 
 /* Publishes a message; false when the server is not ready, too many are under

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "channel.h"
+#include "lead.h"
 #include "log.h"
 #include "redis.h"
 
@@ -23,7 +24,15 @@ enum {
 	PROBE_SHARE = 3,     /* so many within a life of a route */
 	SETTLE_MS = 20,	     /* for the channel of changes to come up first */
 	TRIES_MAX = 2,	     /* connections that a lookup may be sent on */
+	SEEK_MS = 1000,	     /* for Sentinel to name the master */
+	MOVED_MS = 1000,     /* at most one line of a move */
 	WARN_MS = 10 * 1000, /* at most one warning of a kind */
+};
+
+/* One of --redis. */
+struct seat {
+	struct lead lead;
+	struct log_limit failed;
 };
 
 struct redis_store {
@@ -41,18 +50,22 @@ struct redis_store {
 	struct event *settle;	     /* the end of patience with the channel */
 	struct event *take_back;     /* opens `better` */
 	struct lookup_queue waiting; /* for a connection that is ready */
+	bool is_seeking;	     /* `retry` is patience with Sentinel */
 	bool is_down;		     /* every server was tried and failed */
 	size_t failures;	     /* servers that failed in a row */
 	int64_t backoff_ms;	     /* the next delay */
 	int64_t grace_until_ms;	     /* lookups may wait for a connection */
-	struct log_limit failed[];   /* of each server */
+	struct log_limit moved;
+	size_t seat_count; /* those that are set up */
+	struct seat seats[];
 };
 
 static void open_current(struct redis_store *self);
+static void open_better(struct redis_store *self);
 
-static const struct redis_url *current_url(const struct redis_store *self)
+static const char *name_of(const struct redis_store *self, size_t number)
 {
-	return &self->options.urls[self->current];
+	return lead_name(&self->seats[number].lead);
 }
 
 static int64_t now(struct redis_store *self)
@@ -153,12 +166,12 @@ static void on_settle(evutil_socket_t fd, short what, void *context)
 }
 
 static struct redis_place place_of(const struct redis_store *self,
-				   size_t number)
+				   const struct redis_url *url)
 {
 	return (struct redis_place){.loop = self->options.loop,
 				    .dns = self->dns,
 				    .tls = self->options.tls,
-				    .url = &self->options.urls[number],
+				    .url = url,
 				    .key = self->options.key,
 				    .value_max = self->options.value_max};
 }
@@ -185,13 +198,15 @@ static void on_ready(void *context, struct redis *redis)
 	}
 	self->failures = 0;
 	self->is_down = false;
-	log_info("redis connected", log_text("server", current_url(self)->name),
+	lead_arrive(&self->seats[self->current].lead);
+	log_info("redis connected",
+		 log_text("server", name_of(self, self->current)),
 		 log_text("role", self->current ? "backup" : "preferred"));
 	/* Redis shall track before it is asked: else the first answers would
 	 * have to be asked for again. */
 	self->is_settled = false;
 	loop_arm(self->settle, SETTLE_MS);
-	place = place_of(self, self->current);
+	place = *redis_place(redis);
 	channel_open(self->channel, redis, &place);
 	if (self->current > 0)
 		loop_arm(self->take_back, TAKE_BACK_MS);
@@ -216,11 +231,91 @@ static void warn_failed(struct redis_store *self, size_t number,
 {
 	uint64_t held;
 
-	if (log_limit_pass(&self->failed[number], now(self), WARN_MS, &held))
+	if (log_limit_pass(&self->seats[number].failed, now(self), WARN_MS,
+			   &held))
 		log_warn("redis cannot be used",
-			 log_text("server", self->options.urls[number].name),
+			 log_text("server", name_of(self, number)),
 			 log_text("error", why),
 			 log_number("held_back", (int64_t)held));
+}
+
+/* The server that served, or was to, is left for another one at once: what is
+ * under way goes along. */
+static void leave_current(struct redis_store *self, const char *why)
+{
+	struct lookup *lookup;
+
+	channel_close(self->channel, why);
+	if (self->redis) {
+		redis_take_lookups(self->redis, &self->waiting);
+		redis_free(self->redis);
+		self->redis = NULL;
+	}
+	/* It was no failure of theirs. */
+	TAILQ_FOREACH(lookup, &self->waiting, link)
+	lookup->tries = 0;
+	self->grace_until_ms = now(self) + self->options.lookup_timeout_ms;
+	event_del(self->retry);
+	/* What it said may not be what the other one says. */
+	tell(self, STORE_CHANGED, (struct span){0});
+}
+
+static void log_move(struct redis_store *self, size_t number,
+		     const struct redis *redis, const char *why)
+{
+	uint64_t held;
+
+	if (log_limit_pass(&self->moved, now(self), MOVED_MS, &held))
+		log_info("redis points elsewhere",
+			 log_text("server", redis_place(redis)->url->name),
+			 log_text("to", name_of(self, number)),
+			 log_text("said", why),
+			 log_number("held_back", (int64_t)held));
+}
+
+/* A preferred server that leads to the one that serves already is that one. */
+static bool serves_already(struct redis_store *self, size_t number)
+{
+	if (!self->redis || strcmp(name_of(self, number),
+				   redis_place(self->redis)->url->name) != 0)
+		return false;
+	self->current = number;
+	if (self->current > 0)
+		loop_arm(self->take_back, TAKE_BACK_MS);
+	return true;
+}
+
+/* A node of a cluster says where the key is. */
+static bool follow(struct redis_store *self, struct redis *redis,
+		   const char *why)
+{
+	bool is_better = redis == self->better;
+	size_t number = is_better ? self->better_number : self->current;
+	struct lead *lead = &self->seats[number].lead;
+
+	if (!redis_redirect(redis) || !lead_follow(lead, redis_redirect(redis)))
+		return false;
+	log_move(self, number, redis, why);
+	if (is_better) {
+		redis_free(redis);
+		self->better = NULL;
+		if (!serves_already(self, number))
+			open_better(self);
+	} else {
+		leave_current(self, why);
+		open_current(self);
+	}
+	return true;
+}
+
+static void lose_better(struct redis_store *self, struct redis *redis,
+			const char *why)
+{
+	warn_failed(self, self->better_number, why);
+	lead_return(&self->seats[self->better_number].lead);
+	redis_free(redis);
+	self->better = NULL;
+	loop_arm(self->take_back, TAKE_BACK_MS);
 }
 
 static void on_lost(void *context, struct redis *redis, const char *why)
@@ -229,18 +324,17 @@ static void on_lost(void *context, struct redis *redis, const char *why)
 	int64_t ready_for = redis_ready_for(redis, now(self));
 	bool was_stable = ready_for >= STABLE_MS;
 
+	if (follow(self, redis, why))
+		return;
 	if (redis == self->better) {
-		warn_failed(self, self->better_number, why);
-		redis_free(redis);
-		self->better = NULL;
-		loop_arm(self->take_back, TAKE_BACK_MS);
+		lose_better(self, redis, why);
 		return;
 	}
 	channel_close(self->channel, why);
 	self->redis = NULL;
 	if (ready_for >= 0) {
 		log_warn("redis lost",
-			 log_text("server", current_url(self)->name),
+			 log_text("server", name_of(self, self->current)),
 			 log_text("error", why));
 		self->grace_until_ms =
 			now(self) + self->options.lookup_timeout_ms;
@@ -255,6 +349,7 @@ static void on_lost(void *context, struct redis *redis, const char *why)
 		self->backoff_ms = BACKOFF_MIN_MS;
 	take_lookups(self, redis);
 	redis_free(redis);
+	lead_return(&self->seats[self->current].lead);
 	/* Servers that lose each link as soon as it is ready are not hammered
 	 * in turn either. */
 	try_next(self,
@@ -269,10 +364,14 @@ static void on_tracked(void *context, struct redis *redis, struct span problem)
 		channel_tracked(self->channel, problem);
 }
 
-static struct redis *open_redis(struct redis_store *self, size_t number)
+static struct redis *open_redis(struct redis_store *self, size_t number,
+				const struct redis_url *url)
 {
+	const struct lead *lead = &self->seats[number].lead;
 	struct redis_options options = {
-		.place = place_of(self, number),
+		.place = place_of(self, url),
+		.is_asking = lead->is_asking,
+		.is_master_wanted = lead->sentinel != NULL,
 		.lookup_timeout_ms = self->options.lookup_timeout_ms,
 		.ready = on_ready,
 		.lost = on_lost,
@@ -285,16 +384,43 @@ static struct redis *open_redis(struct redis_store *self, size_t number)
 
 static void open_current(struct redis_store *self)
 {
-	self->redis = open_redis(self, self->current);
+	const struct redis_url *url =
+		lead_url(&self->seats[self->current].lead);
+
+	if (!url) { /* Sentinel may still name one */
+		loop_arm(self->retry, SEEK_MS);
+		self->is_seeking = true;
+		return;
+	}
+	self->redis = open_redis(self, self->current, url);
 	if (!self->redis)
 		loop_arm(self->retry, BACKOFF_MAX_MS);
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *context)
 {
+	struct redis_store *self = context;
+
 	(void)fd;
 	(void)what;
-	open_current(context);
+	if (!self->is_seeking) {
+		open_current(self);
+		return;
+	}
+	self->is_seeking = false;
+	warn_failed(self, self->current, "no sentinel names the master");
+	self->failures++;
+	try_next(self, self->options.url_count > 1);
+}
+
+static void open_better(struct redis_store *self)
+{
+	const struct redis_url *url =
+		lead_url(&self->seats[self->better_number].lead);
+
+	self->better = url ? open_redis(self, self->better_number, url) : NULL;
+	if (!self->better)
+		loop_arm(self->take_back, TAKE_BACK_MS);
 }
 
 /* Tries the preferred servers in turn, one at a time. */
@@ -308,9 +434,24 @@ static void on_take_back(evutil_socket_t fd, short what, void *context)
 	    !redis_is_ready(self->redis))
 		return;
 	self->better_number = (self->better_number + 1) % self->current;
-	self->better = open_redis(self, self->better_number);
-	if (!self->better)
-		loop_arm(self->take_back, TAKE_BACK_MS);
+	open_better(self);
+}
+
+/* Sentinel names another master: what the old one says from now on is not
+ * heard. */
+static void on_turned(void *context, size_t number)
+{
+	struct redis_store *self = context;
+
+	if (self->better && self->better_number == number) {
+		redis_free(self->better);
+		self->better = NULL;
+		open_better(self);
+	} else if (self->current == number) {
+		leave_current(self, "another master is named");
+		self->is_seeking = false;
+		open_current(self);
+	}
 }
 
 static bool is_up(struct store *face, int64_t now_ms)
@@ -382,13 +523,30 @@ static struct channel *new_channel(struct redis_store *self)
 	return channel_new(&options);
 }
 
+static bool open_seats(struct redis_store *self)
+{
+	size_t i;
+
+	for (i = 0; i < self->options.url_count; i++) {
+		const struct lead_options options = {
+			.place = place_of(self, &self->options.urls[i]),
+			.turned = on_turned,
+			.number = i,
+			.context = self};
+
+		self->seat_count++;
+		if (!lead_init(&self->seats[i].lead, &options))
+			return false;
+	}
+	return true;
+}
+
 struct redis_store *redis_store_new(const struct redis_store_options *options,
 				    const struct hash_secret *secret)
 {
 	struct event_base *base = options->loop->base;
-	struct redis_store *self =
-		calloc(1, sizeof(*self) +
-				  options->url_count * sizeof(self->failed[0]));
+	struct redis_store *self = calloc(
+		1, sizeof(*self) + options->url_count * sizeof(self->seats[0]));
 	size_t i;
 
 	if (!self)
@@ -399,14 +557,14 @@ struct redis_store *redis_store_new(const struct redis_store_options *options,
 	self->backoff_ms = BACKOFF_MIN_MS;
 	TAILQ_INIT(&self->waiting);
 	for (i = 0; i < options->url_count; i++)
-		if (!self->dns && options->urls[i].host[0] != '\0')
+		if (!self->dns && options->urls[i].path[0] == '\0')
 			self->dns = open_dns(base);
 	self->retry = evtimer_new(base, on_retry, self);
 	self->take_back = evtimer_new(base, on_take_back, self);
 	self->settle = evtimer_new(base, on_settle, self);
 	self->channel = new_channel(self);
 	if (!self->retry || !self->take_back || !self->settle ||
-	    !self->channel) {
+	    !self->channel || !open_seats(self)) {
 		redis_store_free(self);
 		return NULL;
 	}
@@ -431,6 +589,8 @@ void redis_store_free(struct redis_store *self)
 	close_redis(self, self->redis);
 	close_redis(self, self->better);
 	fail_waiting(self);
+	while (self->seat_count > 0)
+		lead_fini(&self->seats[--self->seat_count].lead);
 	if (self->retry)
 		event_free(self->retry);
 	if (self->take_back)

@@ -5,7 +5,8 @@
  * The first server that answers serves; when it fails, the next one does, and
  * the first is taken back when it answers again. Lookups that were under way
  * are asked again on the next connection. While no server can be reached it
- * says so at once, and keeps trying with a growing, jittered delay.
+ * says so at once, and keeps trying with a growing, jittered delay. Where a
+ * server turns out to be elsewhere (Sentinel, a cluster), it follows at once.
  */
 #ifndef SPOA_REDIS_STORE_H
 #define SPOA_REDIS_STORE_H

@@ -218,6 +218,7 @@ bool redis_url_lead(const struct redis_url *url, struct span host,
 	if (to != url)
 		*to = *url;
 	to->port = port;
+	to->path[0] = '\0';
 	if (host.len == 0 ||
 	    !copy_text(to->host, sizeof(to->host), host.p, host.len))
 		return false;

@@ -64,9 +64,6 @@ bool redis_urls_read(const struct config *config,
 
 		if (!redis_url_parse(list->items[i].text, url, &problem))
 			return complain(error, list->items[i].where, problem);
-		if (url->master[0] != '\0')
-			return complain(error, list->items[i].where,
-					"Sentinel is not built in");
 		if (url->password[0] == '\0')
 			memcpy(url->password, password, sizeof(password));
 		memcpy(url->sentinel_password, sentinel, sizeof(sentinel));

@@ -48,6 +48,7 @@ struct lookup {
 	int64_t sent_ms;
 	uint64_t sent_after; /* reads from the server before it was sent */
 	unsigned int tries;
+	unsigned int ahead; /* replies that come before the one it is for */
 };
 
 TAILQ_HEAD(lookup_queue, lookup);

@@ -128,7 +128,10 @@ def test_bad_option(run, options, named):
     ("--redis", "redis://:p@h"), ("--redis", "redis://u@h"),
     ("--redis", "redis://[::1]:6379/2"), ("--redis", "redis://h/"),
     ("--redis", "unix:/tmp/x"), ("--redis", "unix:/tmp/x?db=3"),
-    ("--redis", "redis://:%40%3a%2F@h"), ("--redis", "rediss://h")])
+    ("--redis", "redis://:%40%3a%2F@h"), ("--redis", "rediss://h"),
+    ("--redis", "redis-sentinel://h/name"),
+    ("--redis", "redis-sentinel://u:p@h:1,[::1]:2,i/my-name?db=3"),
+    ("--redis", "rediss-sentinel://h/name")])
 def test_good_value(run, option, value):
     code, _, err = run("--check", option, value)
     assert (code, err) == (0, "") or code == 0 and "rror" not in err

@@ -14,10 +14,12 @@ from .dns import DNS
 from .haproxy import HAProxy, binaries, version
 from .process import Process, free_port
 from .redis import Redis, redis_binaries, redis_name
+from .sentinel import Sentinel, Watched
 from .scripted import CLOSE, RESET, SILENT, ScriptedAgent, ok
 from .worker import Worker
 
-__all__ = ["Agent", "CLOSE", "Client", "DNS", "HAProxy", "Process", "RESET", "Redis",
-           "Reply", "SILENT", "ScriptedAgent", "WebSocket", "Worker",
+__all__ = ["Agent", "CLOSE", "Client", "DNS", "HAProxy", "Process", "RESET",
+           "Redis", "Reply", "SILENT", "ScriptedAgent", "Sentinel", "Watched",
+           "WebSocket", "Worker",
            "binaries", "free_port", "ok", "raw", "redis_binaries", "redis_name",
            "version"]

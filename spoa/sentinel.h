@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sentinel: where the master is, as Redis' sentinels say.
+ *
+ * All sentinels of a URL are asked at once, again every few seconds, and at
+ * once when one of them announces another master, to which we subscribe. Where
+ * they disagree, the newest configuration (`config-epoch`) counts: a sentinel
+ * that is cut off knows only older ones. Whether that server is the master it
+ * must say itself: see redis.
+ */
+#ifndef SPOA_SENTINEL_H
+#define SPOA_SENTINEL_H
+
+#include "redis_wire.h"
+
+struct sentinel;
+
+struct sentinel_options {
+	struct redis_place place; /* its URL is one of Sentinel */
+	/* The master is there now. Called from the loop, when that is news;
+	 * `host` lives during the call. */
+	void (*named)(void *context, struct span host, uint16_t port);
+	void *context;
+};
+
+/* Starts to ask. NULL when there is no memory. What the options point to must
+ * live as long. */
+struct sentinel *sentinel_new(const struct sentinel_options *options);
+void sentinel_free(struct sentinel *sentinel);
+
+/* The master does not answer: asks again. */
+void sentinel_ask(struct sentinel *sentinel);
+
+#endif
