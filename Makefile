@@ -74,6 +74,9 @@ $(out)/%.o: %.c Makefile
 unit_rooms := spop session hash host route balance guard cache sweep resolver \
 	sieve redis_url opts log listener bad_routes json metrics
 unit_rooms += lent lender pulse names due roster report
+unit_rooms += hold preload
+links_preload := cache hash log
+links_hold := log
 unit_rooms += ctl_front ctl_hipache ctl_lines ctl_opts ctl_pairs ctl_report \
 	ctl_render ctl_words
 links_ctl_render := ctl_report json

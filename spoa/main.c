@@ -23,6 +23,7 @@
 #include "health.h"
 #include "log.h"
 #include "opts.h"
+#include "preload.h"
 #include "redis_store.h"
 #include "redis_urls.h"
 #include "snapshot.h"
@@ -65,7 +66,8 @@ struct app {
 	struct health *health;	   /* NULL when nothing is checked */
 	struct feedback *feedback; /* NULL without --feedback */
 	struct events events;
-	size_t check_files; /* descriptors that checks may have */
+	size_t check_files;	 /* descriptors that checks may have */
+	struct preload *preload; /* NULL without --preload */
 	struct event *signals[3];
 	struct event *alarm; /* when the resolver has to do something */
 	int64_t alarm_ms;    /* that time, or -1 */
@@ -152,6 +154,7 @@ static bool open_admin(struct app *app)
 				  .resolver = app->resolver,
 				  .conns = app->conns,
 				  .store = app->store,
+				  .preload = app->preload,
 				  .snapshot = app->snapshot,
 				  .started_ms = loop_now(&app->loop)};
 	app->admin = admin_new(&app->view);
@@ -311,6 +314,27 @@ static bool watch_signals(struct app *app)
 	return app->alarm != NULL;
 }
 
+static size_t known_routes(void *context)
+{
+	struct app *app = context;
+
+	return cache_count(app->cache)->values;
+}
+
+static bool open_preload(struct app *app)
+{
+	const struct preload_options options = {
+		.cache = app->cache,
+		.resolver = app->resolver,
+		.store = redis_store_face(app->store),
+		.values_max = (size_t)app->config.cache_size,
+		.text_max = ROUTE_TEXT_MAX};
+
+	if (app->config.preload)
+		app->preload = preload_new(&options);
+	return app->preload || !app->config.preload;
+}
+
 static bool open_snapshot(struct app *app)
 {
 	const struct snapshot_options snapshot = {
@@ -441,7 +465,9 @@ static bool open_rooms(struct app *app)
 		.key = config->routes.text,
 		.value_max = ROUTE_TEXT_MAX,
 		.lookup_timeout_ms = config->lookup_timeout_ms,
-		.ttl_ms = config->ttl_ms};
+		.ttl_ms = config->ttl_ms,
+		.known = config->empty_guard ? known_routes : NULL,
+		.context = app};
 	struct resolver_options resolver = {
 		.lookup_timeout_ms = config->lookup_timeout_ms,
 		.waiting_max = (size_t)config->max_waiting,
@@ -467,7 +493,7 @@ static bool open_rooms(struct app *app)
 	if (!app->resolver)
 		return false;
 	conns_set_resolver(app->conns, app->resolver);
-	return open_fastpath(app) && open_snapshot(app);
+	return open_fastpath(app) && open_snapshot(app) && open_preload(app);
 }
 
 static void close_rooms(struct app *app)
@@ -479,6 +505,7 @@ static void close_rooms(struct app *app)
 	fastpath_free(app->fastpath);
 	conns_free(app->conns);
 	redis_store_free(app->store);
+	preload_free(app->preload);
 	resolver_free(app->resolver);
 	dns_cache_free(app->dns);
 	cache_free(app->cache);
@@ -511,6 +538,8 @@ static void work(struct app *app)
 	next_ms = earlier(next_ms, resolver_sweep(app->resolver, now_ms));
 	if (app->fastpath)
 		next_ms = earlier(next_ms, fastpath_work(app->fastpath));
+	if (app->preload)
+		next_ms = earlier(next_ms, preload_step(app->preload, now_ms));
 	if (next_ms == app->alarm_ms)
 		return;
 	app->alarm_ms = next_ms;

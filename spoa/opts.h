@@ -57,6 +57,8 @@ struct config {
 	int64_t cache_size;
 	int64_t max_connections;
 	int64_t max_waiting;
+	int64_t preload; /* 0 or 1, as those below */
+	int64_t empty_guard;
 	int64_t reuse_port;	 /* 0 or 1, as those below */
 	int64_t log_level;	 /* enum log_level */
 	int64_t log_format;	 /* enum log_format */

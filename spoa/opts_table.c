@@ -81,6 +81,12 @@ const struct opts_option opts_table[] = {
 	{"feedback", OPTS_TEXT, PLACE(feedback), NULL, .value = "ADDR",
 	 .help = "where HAProxy tells of connections that failed: "
 		 "udp:IP:PORT or unix:/path[,mode=0660][,group=NAME]"},
+	{"preload", OPTS_FLAG, PLACE(preload), NULL, .max = 1,
+	 .help = "know all routes ahead, so that hosts never asked for survive "
+		 "an outage"},
+	{"empty-guard", OPTS_CHOICE, PLACE(empty_guard), "off",
+	 .value = "STATE", .words = flag_words,
+	 .help = "on: keep known routes when the hash is suddenly empty"},
 	{"admin", OPTS_TEXT, PLACE(admin), NULL, .value = "ADDR",
 	 .help = "HTTP for metrics, health and questions: an address as of "
 		 "--listen"},

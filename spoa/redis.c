@@ -5,6 +5,7 @@
  */
 #include "redis.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,7 +22,7 @@ enum {
 
 /* Commands besides lookups. Each has a place in the queue of those sent: a
  * lookup without fields. */
-enum command { TRACK_OFF, TRACK_ON, TRACK_INFO, ROLE, PROBE, COMMANDS };
+enum command { TRACK_OFF, TRACK_ON, TRACK_INFO, ROLE, PROBE, SCAN, COMMANDS };
 
 struct redis {
 	struct redis_options options;
@@ -33,9 +34,12 @@ struct redis {
 	bool is_sent[COMMANDS];		/* the command waits for its reply */
 	int64_t ready_ms;		/* when it got ready, or 0 */
 	struct redis_redirect redirect; /* port 0: none */
+	struct scan *scan;		/* that waits for its reply; or NULL */
 	struct log_limit wrong_type;
 	size_t messages; /* published and not confirmed yet */
 	struct log_limit no_publish;
+	struct log_limit no_scan;
+	struct log_limit no_size;
 };
 
 static int64_t now(struct redis *redis)
@@ -113,13 +117,34 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 		loop_arm(redis->timer, patience - silence + 1);
 }
 
-/* What goes out before the question itself, and is answered before it. */
-static bool send_ahead(struct redis *redis, struct lookup *lookup)
+static bool say_asking(struct redis *redis, struct lookup *lookup)
 {
 	const char *asking[] = {"ASKING"};
 
-	lookup->ahead = redis->options.is_asking;
-	return !lookup->ahead || redis_wire_say(redis->wire, 1, asking);
+	if (!redis->options.is_asking)
+		return true;
+	lookup->ahead++;
+	return redis_wire_say(redis->wire, 1, asking);
+}
+
+static bool ask_size(struct redis *redis, struct lookup *lookup)
+{
+	const char *hlen[] = {"HLEN", redis->options.place.key};
+
+	if (!say_asking(redis, lookup))
+		return false;
+	lookup->ahead++;
+	return redis_wire_say(redis->wire, 2, hlen);
+}
+
+/* What goes out before the question itself, and is answered before it. Redis
+ * executes what it reads together without a break. */
+static bool send_ahead(struct redis *redis, struct lookup *lookup)
+{
+	lookup->ahead = 0;
+	lookup->size = -1;
+	return (!redis->options.sized || ask_size(redis, lookup)) &&
+	       say_asking(redis, lookup);
 }
 
 /* HMGET key field...; the fields are at most STORE_FIELDS_MAX. */
@@ -253,6 +278,12 @@ static void send_probe(struct redis *redis)
 	await(redis, &redis->commands[PROBE], now(redis));
 }
 
+void redis_probe(struct redis *redis)
+{
+	if (redis->state == REDIS_READY)
+		send_probe(redis);
+}
+
 void redis_check_tracking(struct redis *redis)
 {
 	const char *info[] = {"CLIENT", "TRACKINGINFO"};
@@ -381,12 +412,21 @@ static void take_refusal(struct redis *redis, const redisReply *reply)
 	     reply_text(reply));
 }
 
+/* May an answer of a hash of `size` fields be believed? */
+static bool is_believed(struct redis *redis, const struct lookup *lookup)
+{
+	return !redis->options.sized || lookup->size < 0 ||
+	       redis->options.sized(redis->options.context, lookup->size,
+				    lookup->sent_ms);
+}
+
 static void take_probe(struct redis *redis, const redisReply *reply)
 {
 	if (reply->type == REDIS_REPLY_ERROR && !is_wrong_type(redis, reply)) {
 		take_refusal(redis, reply);
 		return;
 	}
+	(void)is_believed(redis, &redis->commands[PROBE]); /* passes it on */
 	if (redis->state == REDIS_READY)
 		return;
 	event_del(redis->timer);
@@ -404,18 +444,6 @@ static void take_role(struct redis *redis, const redisReply *reply)
 	else if (!role || !role->str || strcmp(role->str, "master") != 0)
 		lose(redis, "not a master",
 		     role && role->str ? reply_text(role) : span_of("?"));
-}
-
-static void take_command(struct redis *redis, enum command command,
-			 const redisReply *reply)
-{
-	redis->is_sent[command] = false;
-	if (command == PROBE)
-		take_probe(redis, reply);
-	else if (command == ROLE)
-		take_role(redis, reply);
-	else
-		take_tracking(redis, command, reply);
 }
 
 static bool read_value(const redisReply *reply, struct store_value *value)
@@ -453,18 +481,142 @@ static void take_values(struct redis *redis, struct lookup *lookup,
 			const redisReply *reply)
 {
 	struct store_value values[STORE_FIELDS_MAX];
+	bool is_error = reply->type == REDIS_REPLY_ERROR;
 
-	if (reply->type == REDIS_REPLY_ERROR && is_wrong_type(redis, reply)) {
-		TAILQ_REMOVE(&redis->sent, lookup, link);
-		lookup->done(lookup, STORE_FAILED, NULL, now(redis));
-	} else if (reply->type == REDIS_REPLY_ERROR) {
+	if (is_error && !is_wrong_type(redis, reply)) {
 		take_refusal(redis, reply);
-	} else if (!read_values(reply, lookup->count, values)) {
-		lose_plain(redis, "an answer of the wrong shape");
-	} else {
-		TAILQ_REMOVE(&redis->sent, lookup, link);
-		lookup->done(lookup, STORE_ANSWERED, values, now(redis));
+		return;
 	}
+	if (!is_error && !read_values(reply, lookup->count, values)) {
+		lose_plain(redis, "an answer of the wrong shape");
+		return;
+	}
+	TAILQ_REMOVE(&redis->sent, lookup, link);
+	if (is_error || !is_believed(redis, lookup))
+		lookup->done(lookup, STORE_FAILED, NULL, now(redis));
+	else
+		lookup->done(lookup, STORE_ANSWERED, values, now(redis));
+}
+
+/* HSCAN's fields and values, in turns. */
+static bool take_fields(struct redis *redis, const redisReply *reply)
+{
+	struct scan *scan = redis->scan;
+	const redisReply *list;
+	size_t i;
+
+	if (reply->type == REDIS_REPLY_INTEGER && scan->count == 0) {
+		scan->total = (uint64_t)reply->integer;
+		return true;
+	}
+	if (scan->count == 0 || reply->type != REDIS_REPLY_ARRAY ||
+	    reply->elements != 2 ||
+	    reply->element[0]->type != REDIS_REPLY_STRING ||
+	    reply->element[1]->type != REDIS_REPLY_ARRAY ||
+	    reply->element[1]->elements % 2 != 0)
+		return false;
+	list = reply->element[1];
+	for (i = 0; i < list->elements; i += 2) {
+		struct store_value value, field;
+
+		if (!read_value(list->element[i], &field) ||
+		    !read_value(list->element[i + 1], &value))
+			return false;
+		/* A field that was cut off for want of room counts so. */
+		if (field.kind == STORE_TOO_LARGE)
+			value = field;
+		scan->take(scan, field.text, &value);
+	}
+	scan->cursor = strtoull(reply->element[0]->str, NULL, 10);
+	return true;
+}
+
+static void finish_scan(struct redis *redis, enum store_status status)
+{
+	struct scan *scan = redis->scan;
+
+	redis->scan = NULL;
+	if (scan)
+		scan->done(scan, status, now(redis));
+}
+
+static void take_scan(struct redis *redis, const redisReply *reply)
+{
+	uint64_t held;
+
+	if (reply->type != REDIS_REPLY_ERROR) {
+		if (take_fields(redis, reply))
+			finish_scan(redis, STORE_ANSWERED);
+		else
+			lose_plain(redis, "an answer of the wrong shape");
+		return;
+	}
+	if (read_redirect(redis, reply)) {
+		lose(redis, "the key is elsewhere", reply_text(reply));
+		return;
+	}
+	if (log_limit_pass(&redis->no_scan, now(redis), WARN_MS, &held))
+		log_warn("redis does not list the routes: no preload",
+			 log_text("server", redis->options.place.url->name),
+			 log_span("error", reply_text(reply)),
+			 log_number("held_back", (int64_t)held));
+	finish_scan(redis, STORE_FAILED);
+}
+
+bool redis_scan(struct redis *redis, struct scan *scan)
+{
+	const char *key = redis->options.place.key;
+	char cursor[24], count[12];
+	const char *hlen[] = {"HLEN", key};
+	const char *hscan[] = {"HSCAN", key, cursor, "COUNT", count};
+	struct lookup *place = &redis->commands[SCAN];
+
+	snprintf(cursor, sizeof(cursor), "%" PRIu64, scan->cursor);
+	snprintf(count, sizeof(count), "%u", scan->count);
+	if (redis->state != REDIS_READY || redis->is_sent[SCAN])
+		return false;
+	place->ahead = 0;
+	if (!say_asking(redis, place))
+		return false;
+	if (scan->count == 0)
+		send_command(redis, SCAN, ARRAY_LEN(hlen), hlen);
+	else
+		send_command(redis, SCAN, ARRAY_LEN(hscan), hscan);
+	if (redis->is_sent[SCAN])
+		redis->scan = scan;
+	return redis->is_sent[SCAN];
+}
+
+static void take_command(struct redis *redis, enum command command,
+			 const redisReply *reply)
+{
+	redis->is_sent[command] = false;
+	if (command == PROBE)
+		take_probe(redis, reply);
+	else if (command == SCAN)
+		take_scan(redis, reply);
+	else if (command == ROLE)
+		take_role(redis, reply);
+	else
+		take_tracking(redis, command, reply);
+}
+
+/* The replies to ASKING and HLEN, which is the only one with a number. */
+static void take_ahead(struct redis *redis, struct lookup *lookup,
+		       const redisReply *reply)
+{
+	uint64_t held;
+
+	lookup->ahead--;
+	if (reply->type == REDIS_REPLY_INTEGER)
+		lookup->size = reply->integer;
+	if (reply->type == REDIS_REPLY_ERROR && redis->options.sized &&
+	    reply_starts(reply, "NOPERM") &&
+	    log_limit_pass(&redis->no_size, now(redis), WARN_MS, &held))
+		log_warn("redis refused HLEN: --empty-guard cannot guard",
+			 log_text("server", redis->options.place.url->name),
+			 log_span("error", reply_text(reply)),
+			 log_number("held_back", (int64_t)held));
 }
 
 static void on_replied(void *context, const redisReply *reply)
@@ -479,7 +631,7 @@ static void on_replied(void *context, const redisReply *reply)
 		return;
 	}
 	if (lookup->ahead > 0) {
-		lookup->ahead--;
+		take_ahead(redis, lookup, reply);
 		return;
 	}
 	if (lookup->count > 0) {
@@ -541,6 +693,7 @@ void redis_free(struct redis *redis)
 {
 	if (!redis)
 		return;
+	finish_scan(redis, STORE_FAILED);
 	redis_wire_free(redis->wire);
 	if (redis->timer)
 		event_free(redis->timer);

@@ -39,6 +39,10 @@ struct redis_options {
 	 * when Redis tells the subscriber of changes. */
 	void (*tracked)(void *context, struct redis *redis,
 			struct span problem);
+	/* Says how many fields the hash had when a question that was sent at
+	 * `sent_ms` was answered; false when that answer is not to be believed.
+	 * NULL: nobody wants to know, and Redis is not asked. */
+	bool (*sized)(void *context, int64_t size, int64_t sent_ms);
 	void *context;
 };
 
@@ -66,6 +70,13 @@ bool redis_is_silent(const struct redis *redis, int64_t now_ms);
  */
 bool redis_send(struct redis *redis, struct lookup *lookup,
 		int64_t now_ms) MUST_CHECK;
+
+/* Sends a scan on a connection that is ready; false when that cannot be, or
+ * another one is under way. It fails when the connection is freed. */
+bool redis_scan(struct redis *redis, struct scan *scan) MUST_CHECK;
+
+/* Asks for a field, to see whether the server still answers. */
+void redis_probe(struct redis *redis);
 
 /* Moves the unanswered lookups, oldest first, to the front of `queue`. */
 void redis_take_lookups(struct redis *redis, struct lookup_queue *queue);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "channel.h"
+#include "hold.h"
 #include "lead.h"
 #include "log.h"
 #include "redis.h"
@@ -24,6 +25,7 @@ enum {
 	PROBE_SHARE = 3,     /* so many within a life of a route */
 	SETTLE_MS = 20,	     /* for the channel of changes to come up first */
 	TRIES_MAX = 2,	     /* connections that a lookup may be sent on */
+	HOLD_MS = 500,	     /* between two looks whether it is filled */
 	SEEK_MS = 1000,	     /* for Sentinel to name the master */
 	MOVED_MS = 1000,     /* at most one line of a move */
 	WARN_MS = 10 * 1000, /* at most one warning of a kind */
@@ -56,6 +58,9 @@ struct redis_store {
 	int64_t backoff_ms;	     /* the next delay */
 	int64_t grace_until_ms;	     /* lookups may wait for a connection */
 	struct log_limit moved;
+	struct hold hold;
+	struct event *holding; /* looks whether the hash is filled */
+	struct redis_store_counters counters;
 	size_t seat_count; /* those that are set up */
 	struct seat seats[];
 };
@@ -77,8 +82,42 @@ static void tell(void *context, enum store_news news, struct span field)
 {
 	struct redis_store *self = context;
 
+	if (news == STORE_NAMED && span_is(field, "*"))
+		hold_flush(&self->hold, now(self));
+	if (self->hold.is_on && self->redis)
+		redis_probe(self->redis);
 	if (self->face.news)
 		self->face.news(self->face.context, news, field, now(self));
+}
+
+/* What the hash holds was seen; once it holds something again, all of it is to
+ * be asked for. */
+static bool on_sized(void *context, int64_t size, int64_t sent_ms)
+{
+	struct redis_store *self = context;
+	bool was_on = self->hold.is_on;
+	bool is_good =
+		hold_judge(&self->hold, size,
+			   self->options.known(self->options.context), sent_ms);
+
+	if (self->hold.is_on && !was_on)
+		loop_arm(self->holding, HOLD_MS);
+	if (was_on && !self->hold.is_on)
+		tell(self, STORE_CHANGED, (struct span){0});
+	return is_good;
+}
+
+static void on_holding(evutil_socket_t fd, short what, void *context)
+{
+	struct redis_store *self = context;
+
+	(void)fd;
+	(void)what;
+	if (!self->hold.is_on)
+		return;
+	if (self->redis)
+		redis_probe(self->redis);
+	loop_arm(self->holding, HOLD_MS);
 }
 
 static void fail_lookup(struct redis_store *self, struct lookup *lookup)
@@ -198,6 +237,7 @@ static void on_ready(void *context, struct redis *redis)
 	}
 	self->failures = 0;
 	self->is_down = false;
+	self->counters.connections++;
 	lead_arrive(&self->seats[self->current].lead);
 	log_info("redis connected",
 		 log_text("server", name_of(self, self->current)),
@@ -231,6 +271,7 @@ static void warn_failed(struct redis_store *self, size_t number,
 {
 	uint64_t held;
 
+	self->counters.failures++;
 	if (log_limit_pass(&self->seats[number].failed, now(self), WARN_MS,
 			   &held))
 		log_warn("redis cannot be used",
@@ -245,6 +286,7 @@ static void leave_current(struct redis_store *self, const char *why)
 {
 	struct lookup *lookup;
 
+	self->counters.moves++;
 	channel_close(self->channel, why);
 	if (self->redis) {
 		redis_take_lookups(self->redis, &self->waiting);
@@ -333,6 +375,7 @@ static void on_lost(void *context, struct redis *redis, const char *why)
 	channel_close(self->channel, why);
 	self->redis = NULL;
 	if (ready_for >= 0) {
+		self->counters.losses++;
 		log_warn("redis lost",
 			 log_text("server", name_of(self, self->current)),
 			 log_text("error", why));
@@ -376,6 +419,7 @@ static struct redis *open_redis(struct redis_store *self, size_t number,
 		.ready = on_ready,
 		.lost = on_lost,
 		.tracked = on_tracked,
+		.sized = self->options.known ? on_sized : NULL,
 		.context = self,
 	};
 
@@ -458,6 +502,8 @@ static bool is_up(struct store *face, int64_t now_ms)
 {
 	struct redis_store *self = (struct redis_store *)face;
 
+	if (self->hold.is_on)
+		return false;
 	if (self->redis && redis_is_ready(self->redis))
 		return !redis_is_silent(self->redis, now_ms);
 	return !self->is_down && now_ms < self->grace_until_ms;
@@ -482,6 +528,23 @@ bool redis_store_publish(struct redis_store *self, struct span channel,
 			 struct span message)
 {
 	return self->redis && redis_publish(self->redis, channel, message);
+}
+
+static bool scan(struct store *face, struct scan *step, int64_t now_ms)
+{
+	struct redis_store *self = (struct redis_store *)face;
+
+	return is_up(face, now_ms) && self->is_settled && self->redis &&
+	       redis_scan(self->redis, step);
+}
+
+const struct redis_store_counters *redis_store_count(struct redis_store *self)
+{
+	self->counters.is_connected =
+		self->redis && redis_is_ready(self->redis);
+	self->counters.is_holding = self->hold.is_on;
+	self->counters.holds = self->hold.holds;
+	return &self->counters;
 }
 
 struct store *redis_store_face(struct redis_store *self)
@@ -551,7 +614,7 @@ struct redis_store *redis_store_new(const struct redis_store_options *options,
 
 	if (!self)
 		return NULL;
-	self->face = (struct store){.ask = ask, .is_up = is_up};
+	self->face = (struct store){.ask = ask, .scan = scan, .is_up = is_up};
 	self->options = *options;
 	self->random = secret->k1 | 1;
 	self->backoff_ms = BACKOFF_MIN_MS;
@@ -562,9 +625,11 @@ struct redis_store *redis_store_new(const struct redis_store_options *options,
 	self->retry = evtimer_new(base, on_retry, self);
 	self->take_back = evtimer_new(base, on_take_back, self);
 	self->settle = evtimer_new(base, on_settle, self);
+	self->holding = evtimer_new(base, on_holding, self);
+	self->hold.key = options->key;
 	self->channel = new_channel(self);
 	if (!self->retry || !self->take_back || !self->settle ||
-	    !self->channel || !open_seats(self)) {
+	    !self->holding || !self->channel || !open_seats(self)) {
 		redis_store_free(self);
 		return NULL;
 	}
@@ -597,6 +662,8 @@ void redis_store_free(struct redis_store *self)
 		event_free(self->take_back);
 	if (self->settle)
 		event_free(self->settle);
+	if (self->holding)
+		event_free(self->holding);
 	if (self->dns)
 		evdns_base_free(self->dns, 0);
 	free(self);

@@ -27,6 +27,9 @@ struct redis_store_options {
 	size_t value_max; /* bytes */
 	int64_t lookup_timeout_ms;
 	int64_t ttl_ms; /* a change must not be missed for longer */
+	/* How many routes are known; NULL: an empty hash is as good as any. */
+	size_t (*known)(void *context);
+	void *context;
 };
 
 /* Starts to connect. NULL when there is no memory. What the options point to
@@ -36,6 +39,19 @@ struct redis_store *redis_store_new(const struct redis_store_options *options,
 
 /* Closes all; lookups that are open fail first. */
 void redis_store_free(struct redis_store *redis_store);
+
+struct redis_store_counters {
+	bool is_connected;
+	bool is_holding; /* known routes, since the hash is empty */
+	uint64_t holds;
+	uint64_t connections; /* that could be used, since the start */
+	uint64_t losses;      /* of those */
+	uint64_t failures;    /* that could not */
+	uint64_t moves;	      /* to another server that was named */
+};
+
+const struct redis_store_counters *
+redis_store_count(struct redis_store *redis_store);
 
 /* The interface that the resolver asks; lives in the redis_store. */
 struct store *redis_store_face(struct redis_store *redis_store);

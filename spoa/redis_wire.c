@@ -22,8 +22,8 @@ enum {
 	RESOLVE_MS = 5000,	 /* to resolve a name */
 	WHY_MAX = 256,		 /* bytes of a reason */
 	CHUNK = 16 * 1024,	 /* bytes read and parsed at a time */
-	REPLY_MAX = 1088 * 1024, /* bytes of one unfinished reply: those of a
-				    batch are of 64 values of 16 KiB */
+	REPLY_MAX = 4096 * 1024, /* bytes of one unfinished reply: what the
+				    sieve passes is less */
 };
 
 /* What the server must still answer before it lets us in. */

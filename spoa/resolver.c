@@ -807,15 +807,20 @@ static void look_at_names(struct resolver *resolver)
 	}
 }
 
+void resolver_learn(struct resolver *resolver, struct span field,
+		    const struct store_value *value, int64_t asked_ms,
+		    uint32_t epoch, int64_t now_ms)
+{
+	resolver->now_ms = now_ms;
+	keep_value(resolver, field, field, value, asked_ms, epoch);
+}
+
 /* What the sweep read again. */
 static void keep_swept(void *context, struct span field,
 		       const struct store_value *value, int64_t asked_ms,
 		       uint32_t epoch, int64_t now_ms)
 {
-	struct resolver *resolver = context;
-
-	resolver->now_ms = now_ms;
-	keep_value(resolver, field, field, value, asked_ms, epoch);
+	resolver_learn(context, field, value, asked_ms, epoch, now_ms);
 }
 
 void resolver_restore(struct resolver *resolver, struct span field,

@@ -125,6 +125,12 @@ int64_t resolver_expire(struct resolver *resolver, int64_t now_ms);
 void resolver_restore(struct resolver *resolver, struct span field,
 		      const struct span *text, int64_t age_ms, int64_t now_ms);
 
+/* Takes what the store holds in a field, as it was asked at `asked_ms` in
+ * `epoch` of the cache. */
+void resolver_learn(struct resolver *resolver, struct span field,
+		    const struct store_value *value, int64_t asked_ms,
+		    uint32_t epoch, int64_t now_ms);
+
 /* Reads again, in paced batches, what may have changed since it was read: the
  * fields that were named first, then the others, the most used ones first.
  * Returns when it wants to go on, or -1 when it waits for the store or has

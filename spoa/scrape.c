@@ -184,6 +184,53 @@ static void write_health(const struct view *view, FILE *out)
 			"Datagrams that are no line of HAProxy.", f->malformed);
 }
 
+static void write_store(const struct view *view, FILE *out)
+{
+	const struct redis_store_counters *c = redis_store_count(view->store);
+
+	metrics_gauge(out, "spoa_router_redis_connected",
+		      "Whether a Redis can be asked.", c->is_connected);
+	metrics_counter(out, "spoa_router_redis_connections_total",
+			"Connections to Redis that could be used.",
+			c->connections);
+	metrics_counter(out, "spoa_router_redis_losses_total",
+			"Those of them that were lost.", c->losses);
+	metrics_counter(out, "spoa_router_redis_failures_total",
+			"Connections to Redis that could not be used.",
+			c->failures);
+	metrics_counter(out, "spoa_router_redis_moves_total",
+			"Times that Sentinel or a cluster named another "
+			"server.",
+			c->moves);
+	metrics_gauge(out, "spoa_router_empty_guard_holding",
+		      "Whether --empty-guard keeps routes of a hash that is "
+		      "empty.",
+		      c->is_holding);
+	metrics_counter(out, "spoa_router_empty_guard_holds_total",
+			"Times that it began to.", c->holds);
+}
+
+static void write_preload(const struct view *view, FILE *out)
+{
+	const struct preload_counters *c;
+
+	if (!view->preload)
+		return;
+	c = preload_count(view->preload);
+	metrics_gauge(out, "spoa_router_preload_fields",
+		      "Fields that the hash had when last looked.", c->total);
+	metrics_gauge(out, "spoa_router_preload_running",
+		      "Whether the hash is being listed.", c->is_running);
+	metrics_counter(out, "spoa_router_preload_listings_total",
+			"Listings that came to their end.", c->listings);
+	metrics_counter(out, "spoa_router_preload_failures_total",
+			"Listings that were broken off.", c->failures);
+	metrics_counter(out, "spoa_router_preload_full_total",
+			"Listings that ended at --cache-size.", c->full);
+	metrics_counter(out, "spoa_router_preload_skipped_total",
+			"Fields that were too long to be kept.", c->skipped);
+}
+
 void scrape_write(const struct view *view, FILE *out)
 {
 	write_process(view, out);
@@ -191,4 +238,6 @@ void scrape_write(const struct view *view, FILE *out)
 	write_resolver(view, out);
 	write_cache(view, out);
 	write_health(view, out);
+	write_store(view, out);
+	write_preload(view, out);
 }

@@ -87,8 +87,11 @@ static bool judge_head(struct sieve *sieve)
 	}
 	sieve->left = (uint64_t)number + LINE_END;
 	sieve->state = SIEVE_BULK;
-	if ((uint64_t)number <= sieve->limit)
+	if ((uint64_t)number <= sieve->limit &&
+	    (uint64_t)number <= SIEVE_REPLY_MAX - sieve->passed) {
+		sieve->passed += (uint64_t)number;
 		return true;
+	}
 	sieve->state = SIEVE_DROP;
 	sieve->head_len = (size_t)snprintf(
 		sieve->head, sizeof(sieve->head),
@@ -153,6 +156,8 @@ enum sieve_result sieve_next(struct sieve *sieve, struct span *in,
 		case SIEVE_START:
 			sieve->head_len = 0;
 			sieve->line_len = 0;
+			if (sieve->depth == 0)
+				sieve->passed = 0;
 			sieve->state = *in->p == '$' || *in->p == '*'
 					       ? SIEVE_HEAD
 					       : SIEVE_LINE;

@@ -49,9 +49,25 @@ struct lookup {
 	uint64_t sent_after; /* reads from the server before it was sent */
 	unsigned int tries;
 	unsigned int ahead; /* replies that come before the one it is for */
+	int64_t size;	    /* fields that the hash had then; -1: unknown */
 };
 
 TAILQ_HEAD(lookup_queue, lookup);
+
+/* A step of a walk over all fields; its owner keeps it until `done`. */
+struct scan {
+	uint64_t cursor;    /* where it goes on; 0: the beginning, or the end */
+	unsigned int count; /* about so many fields; 0: `total` alone */
+	uint64_t total;	    /* fields there are, when that was asked */
+	/* Called for each field of the step; what it gets lives meanwhile. A
+	 * field that was too long to be read is empty. */
+	void (*take)(struct scan *scan, struct span field,
+		     const struct store_value *value);
+	/* Called exactly once for each accepted scan, never from within. */
+	void (*done)(struct scan *scan, enum store_status status,
+		     int64_t now_ms);
+	void *context;
+};
 
 /* What a store may say of itself. */
 enum store_news {
@@ -65,6 +81,8 @@ struct store {
 	/* Takes a lookup; false when the store cannot be asked at present, and
 	 * then nothing is kept. */
 	bool (*ask)(struct store *store, struct lookup *lookup, int64_t now_ms);
+	/* Takes a scan, one at a time; false as with `ask`. */
+	bool (*scan)(struct store *store, struct scan *scan, int64_t now_ms);
 	/* Is it worth waiting for a lookup that was taken earlier? */
 	bool (*is_up)(struct store *store, int64_t now_ms);
 	/* Set by the one who wants to hear: called from the loop, never from

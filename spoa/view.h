@@ -14,6 +14,7 @@
 #include "health.h"
 #include "loop.h"
 #include "opts.h"
+#include "preload.h"
 #include "redis_store.h"
 #include "resolver.h"
 #include "snapshot.h"
@@ -26,6 +27,7 @@ struct view {
 	struct resolver *resolver;
 	struct conns *conns;
 	struct redis_store *store;
+	struct preload *preload;   /* NULL without --preload */
 	struct snapshot *snapshot; /* NULL without --snapshot */
 	struct health *health;	   /* NULL when nothing is checked */
 	struct feedback *feedback; /* NULL without --feedback */

@@ -117,6 +117,27 @@ def test_moved_while_there_is_nothing(ask, cluster):
     comes(ask, "a.example", T, 5)
 
 
+def test_moved_as_a_whole(ask, cluster):
+    """Valkey's own migration of a slot, which no client asks for step by
+    step."""
+    cluster.do("HSET", "routes", "a.example", T)
+    ask.start(cluster.nodes[0].url, options=LONG)
+    up(ask)
+    comes(ask, "a.example", T)
+    slot = slot_of("routes")
+    for n, node in enumerate(others(cluster)):
+        done = cluster.owner("routes").cmd(
+            "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE",
+            cluster.id(node), check=False)
+        if done.returncode:
+            return print("this server has no MIGRATESLOTS")
+        until(lambda node=node: cluster.owner("routes") is node, "the move")
+        want = f"10.9.0.{n + 1}:80"
+        cluster.do("HSET", "routes", "a.example", want)
+        comes(ask, "a.example", want, 1)
+    return None
+
+
 def test_figures_slot_moved_under_changes(ask, cluster):
     """CHANGES changes go by while the slot moves: each is live, none lost,
     and no request fails."""

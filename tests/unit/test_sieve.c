@@ -86,7 +86,7 @@ static const struct {
 	 BYTES("-TOOLARGE 21\r\n-TOOLARGE 30\r\n+OK\r\n")},
 	{"far above, not here yet", BYTES("$9000000000000000000\r\nabc"),
 	 BYTES("-TOOLARGE 9000000000000000000\r\n")},
-	{"4096 elements", BYTES("*4096\r\n"), BYTES("*4096\r\n")},
+	{"65536 elements", BYTES("*65536\r\n"), BYTES("*65536\r\n")},
 };
 
 static void test_good_in_any_split(void **state)
@@ -111,7 +111,7 @@ static const struct {
 	const char *name;
 	struct span sent;
 } broken[] = {
-	{"4097 elements", BYTES("*4097\r\n")},
+	{"65537 elements", BYTES("*65537\r\n")},
 	{"five arrays deep", BYTES("*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n")},
 	{"five deep behind others",
 	 BYTES("*2\r\n*0\r\n*2\r\n:1\r\n*1\r\n*2\r\n$-1\r\n*1\r\n")},
@@ -175,6 +175,36 @@ static void test_lines_have_a_bound(void **state)
 	}
 }
 
+/* What is too much for one reply is left out of it, and the next reply begins
+ * anew. */
+static void test_a_reply_has_a_bound(void **state)
+{
+	enum { EACH = 16384, COUNT = SIEVE_REPLY_MAX / EACH };
+	static char value[EACH + 2];
+	struct sieve sieve;
+	int turn, i;
+
+	(void)state;
+	sieve_init(&sieve, EACH);
+	memset(value, 'v', EACH);
+	memcpy(value + EACH, "\r\n", 2);
+	for (turn = 0; turn < 2; turn++) {
+		struct span in = BYTES("*65\r\n"), piece;
+
+		assert_int_equal(sieve_next(&sieve, &in, &piece), SIEVE_PIECE);
+		for (i = 0; i <= COUNT; i++) {
+			in = BYTES("$16384\r\n");
+			assert_int_equal(sieve_next(&sieve, &in, &piece),
+					 SIEVE_PIECE);
+			assert_int_equal(*piece.p, i < COUNT ? '$' : '-');
+			in = (struct span){value, sizeof(value)};
+			assert_int_equal(sieve_next(&sieve, &in, &piece),
+					 i < COUNT ? SIEVE_PIECE : SIEVE_EMPTY);
+		}
+		assert_int_equal(sieve.depth, 0);
+	}
+}
+
 /* Memory for a huge value never builds up: nothing of it is passed on. */
 static void test_huge_bulk_is_dropped(void **state)
 {
@@ -205,9 +235,12 @@ static void test_limits(void **state)
 	assert_true(sift(BYTES("$0\r\n\r\n$1\r\nx\r\n"), 0, 100));
 	assert_true(span_equal((struct span){out.bytes, out.len},
 			       BYTES("$0\r\n\r\n-TOOLARGE 1\r\n")));
-	assert_true(sift(BYTES("$9000000000000000000\r\nx"), SIZE_MAX, 100));
+	assert_true(sift(BYTES("$1048576\r\nx"), SIZE_MAX, 100));
 	assert_true(span_equal((struct span){out.bytes, out.len},
-			       BYTES("$9000000000000000000\r\nx")));
+			       BYTES("$1048576\r\nx")));
+	assert_true(sift(BYTES("$1048577\r\nx"), SIZE_MAX, 100));
+	assert_true(span_equal((struct span){out.bytes, out.len},
+			       BYTES("-TOOLARGE 1048577\r\n")));
 }
 
 /* Properties: random replies */
@@ -359,6 +392,7 @@ int main(void)
 		cmocka_unit_test(test_good_in_any_split),
 		cmocka_unit_test(test_broken_in_any_split),
 		cmocka_unit_test(test_lines_have_a_bound),
+		cmocka_unit_test(test_a_reply_has_a_bound),
 		cmocka_unit_test(test_huge_bulk_is_dropped),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_random_replies_in_random_splits),

@@ -5,6 +5,7 @@ import contextlib
 
 from resp import Refused, Speaker, until
 
+from .process import free_port
 from .redis import Redis
 
 SLOTS = 16384
@@ -26,7 +27,8 @@ class Cluster(contextlib.ExitStack):
     def __init__(self, binary, masters=3, replicas=0):
         super().__init__()
         self.nodes = [self.enter_context(Redis(
-            "--cluster-enabled", "yes", "--cluster-node-timeout", "500",
+            "--cluster-enabled", "yes", "--cluster-port", str(free_port()),
+            "--cluster-node-timeout", "500",
             "--cluster-replica-validity-factor", "0", "--appendonly", "no",
             "--repl-diskless-sync-delay", "0", binary=binary))
             for _ in range(masters + replicas)]
@@ -37,7 +39,8 @@ class Cluster(contextlib.ExitStack):
                 say("CLUSTER", "ADDSLOTSRANGE", SLOTS * n // masters,
                     SLOTS * (n + 1) // masters - 1)
         for node in self.nodes[1:]:
-            node.cmd("CLUSTER", "MEET", "127.0.0.1", first.port)
+            node.cmd("CLUSTER", "MEET", "127.0.0.1", first.port,
+                     first.options[first.options.index("--cluster-port") + 1])
         until(lambda: all(self.well(node) for node in self.nodes),
               "a cluster", 30)
         for n, node in enumerate(self.nodes[masters:]):
