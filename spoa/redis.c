@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 #include "log.h"
-#include "sieve.h"
 
 enum {
 	PROBE_MS = 1000,     /* for the first answer */
@@ -294,44 +293,20 @@ void redis_check_tracking(struct redis *redis)
 	send_probe(redis);
 }
 
-static struct span reply_text(const redisReply *reply)
-{
-	return (struct span){reply->str, reply->len};
-}
-
-static bool reply_starts(const redisReply *reply, const char *code)
-{
-	size_t len = strlen(code);
-
-	return reply->len >= len && !memcmp(reply->str, code, len);
-}
-
-/* CLIENT TRACKINGINFO: is one of the flags `flag`? */
-static bool has_flag(const redisReply *info, const char *flag)
-{
-	const redisReply *flags = info->elements > 1 ? info->element[1] : NULL;
-	size_t i;
-
-	for (i = 0; flags && i < flags->elements; i++)
-		if (flags->element[i]->str &&
-		    !strcmp(flags->element[i]->str, flag))
-			return true;
-	return false;
-}
-
 static void take_tracking(struct redis *redis, enum command command,
 			  const redisReply *reply)
 {
 	struct span problem = {0};
 
 	if (reply->type == REDIS_REPLY_ERROR)
-		problem = reply_text(reply);
+		problem = redis_reply_text(reply);
 	/* Redis 6.0 tracks, but has no TRACKINGINFO: it is alive, that counts.
 	 */
-	if (command == TRACK_INFO && reply_starts(reply, "ERR"))
+	if (command == TRACK_INFO && redis_reply_starts(reply, "ERR"))
 		problem = (struct span){0};
 	if (command == TRACK_INFO && reply->type == REDIS_REPLY_ARRAY &&
-	    (has_flag(reply, "broken_redirect") || has_flag(reply, "off")))
+	    (redis_reply_has_flag(reply, "broken_redirect") ||
+	     redis_reply_has_flag(reply, "off")))
 		problem = span_of("tracking has ended");
 	/* A question from before ON was answered too early to tell. After ON
 	 * comes a question at once: one that is refused shall not keep the
@@ -356,7 +331,7 @@ static void take_confirmation(struct redis *redis, struct lookup *message,
 	    log_limit_pass(&redis->no_publish, now(redis), WARN_MS, &held))
 		log_warn("redis refuses to publish events",
 			 log_text("server", redis->options.place.url->name),
-			 log_span("error", reply_text(reply)),
+			 log_span("error", redis_reply_text(reply)),
 			 log_number("held_back", (int64_t)held));
 }
 
@@ -365,36 +340,13 @@ static bool is_wrong_type(struct redis *redis, const redisReply *reply)
 {
 	uint64_t held;
 
-	if (!reply_starts(reply, "WRONGTYPE"))
+	if (!redis_reply_starts(reply, "WRONGTYPE"))
 		return false;
 	if (log_limit_pass(&redis->wrong_type, now(redis), WARN_MS, &held))
 		log_warn("the routes key in redis is not a hash",
 			 log_text("server", redis->options.place.url->name),
 			 log_text("key", redis->options.place.key),
 			 log_number("held_back", (int64_t)held));
-	return true;
-}
-
-/* `MOVED 3999 127.0.0.1:6381`, or the same with ASK. */
-static bool read_redirect(struct redis *redis, const redisReply *reply)
-{
-	struct redis_redirect *redirect = &redis->redirect;
-	struct span text = reply_text(reply);
-	const char *blank = memrchr(text.p, ' ', text.len);
-	struct span host;
-
-	redirect->is_asking = reply_starts(reply, "ASK ");
-	if (!redirect->is_asking && !reply_starts(reply, "MOVED "))
-		return false;
-	text.len -= (size_t)(blank + 1 - text.p);
-	text.p = blank + 1;
-	if (!redis_url_split(text, &host, &redirect->port) ||
-	    host.len >= sizeof(redirect->host) || span_is(host, "?")) {
-		redirect->port = 0;
-		return false;
-	}
-	memcpy(redirect->host, host.p, host.len);
-	redirect->host[host.len] = '\0';
 	return true;
 }
 
@@ -407,9 +359,10 @@ const struct redis_redirect *redis_redirect(const struct redis *redis)
 static void take_refusal(struct redis *redis, const redisReply *reply)
 {
 	lose(redis,
-	     read_redirect(redis, reply) ? "the key is elsewhere"
-					 : "HMGET refused",
-	     reply_text(reply));
+	     redis_reply_redirect(reply, &redis->redirect)
+		     ? "the key is elsewhere"
+		     : "HMGET refused",
+	     redis_reply_text(reply));
 }
 
 /* May an answer of a hash of `size` fields be believed? */
@@ -440,41 +393,10 @@ static void take_role(struct redis *redis, const redisReply *reply)
 	const redisReply *role = reply->elements > 0 ? reply->element[0] : NULL;
 
 	if (reply->type == REDIS_REPLY_ERROR)
-		lose(redis, "ROLE refused", reply_text(reply));
+		lose(redis, "ROLE refused", redis_reply_text(reply));
 	else if (!role || !role->str || strcmp(role->str, "master") != 0)
 		lose(redis, "not a master",
-		     role && role->str ? reply_text(role) : span_of("?"));
-}
-
-static bool read_value(const redisReply *reply, struct store_value *value)
-{
-	*value = (struct store_value){.kind = STORE_NONE};
-	if (reply->type == REDIS_REPLY_NIL)
-		return true;
-	value->kind = STORE_VALUE;
-	value->text = reply_text(reply);
-	if (reply->type == REDIS_REPLY_STRING)
-		return true;
-	if (reply->type != REDIS_REPLY_ERROR ||
-	    !reply_starts(reply, SIEVE_TOO_LARGE))
-		return false;
-	value->kind = STORE_TOO_LARGE;
-	value->text = (struct span){0};
-	value->size = strtoull(reply->str + strlen(SIEVE_TOO_LARGE), NULL, 10);
-	return true;
-}
-
-static bool read_values(const redisReply *reply, size_t count,
-			struct store_value *values)
-{
-	size_t i;
-
-	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != count)
-		return false;
-	for (i = 0; i < count; i++)
-		if (!read_value(reply->element[i], &values[i]))
-			return false;
-	return true;
+		     role && role->str ? redis_reply_text(role) : span_of("?"));
 }
 
 static void take_values(struct redis *redis, struct lookup *lookup,
@@ -487,7 +409,7 @@ static void take_values(struct redis *redis, struct lookup *lookup,
 		take_refusal(redis, reply);
 		return;
 	}
-	if (!is_error && !read_values(reply, lookup->count, values)) {
+	if (!is_error && !redis_reply_values(reply, lookup->count, values)) {
 		lose_plain(redis, "an answer of the wrong shape");
 		return;
 	}
@@ -496,39 +418,6 @@ static void take_values(struct redis *redis, struct lookup *lookup,
 		lookup->done(lookup, STORE_FAILED, NULL, now(redis));
 	else
 		lookup->done(lookup, STORE_ANSWERED, values, now(redis));
-}
-
-/* HSCAN's fields and values, in turns. */
-static bool take_fields(struct redis *redis, const redisReply *reply)
-{
-	struct scan *scan = redis->scan;
-	const redisReply *list;
-	size_t i;
-
-	if (reply->type == REDIS_REPLY_INTEGER && scan->count == 0) {
-		scan->total = (uint64_t)reply->integer;
-		return true;
-	}
-	if (scan->count == 0 || reply->type != REDIS_REPLY_ARRAY ||
-	    reply->elements != 2 ||
-	    reply->element[0]->type != REDIS_REPLY_STRING ||
-	    reply->element[1]->type != REDIS_REPLY_ARRAY ||
-	    reply->element[1]->elements % 2 != 0)
-		return false;
-	list = reply->element[1];
-	for (i = 0; i < list->elements; i += 2) {
-		struct store_value value, field;
-
-		if (!read_value(list->element[i], &field) ||
-		    !read_value(list->element[i + 1], &value))
-			return false;
-		/* A field that was cut off for want of room counts so. */
-		if (field.kind == STORE_TOO_LARGE)
-			value = field;
-		scan->take(scan, field.text, &value);
-	}
-	scan->cursor = strtoull(reply->element[0]->str, NULL, 10);
-	return true;
 }
 
 static void finish_scan(struct redis *redis, enum store_status status)
@@ -545,20 +434,20 @@ static void take_scan(struct redis *redis, const redisReply *reply)
 	uint64_t held;
 
 	if (reply->type != REDIS_REPLY_ERROR) {
-		if (take_fields(redis, reply))
+		if (redis_reply_scan(reply, redis->scan))
 			finish_scan(redis, STORE_ANSWERED);
 		else
 			lose_plain(redis, "an answer of the wrong shape");
 		return;
 	}
-	if (read_redirect(redis, reply)) {
-		lose(redis, "the key is elsewhere", reply_text(reply));
+	if (redis_reply_redirect(reply, &redis->redirect)) {
+		lose(redis, "the key is elsewhere", redis_reply_text(reply));
 		return;
 	}
 	if (log_limit_pass(&redis->no_scan, now(redis), WARN_MS, &held))
 		log_warn("redis does not list the routes: no preload",
 			 log_text("server", redis->options.place.url->name),
-			 log_span("error", reply_text(reply)),
+			 log_span("error", redis_reply_text(reply)),
 			 log_number("held_back", (int64_t)held));
 	finish_scan(redis, STORE_FAILED);
 }
@@ -611,11 +500,11 @@ static void take_ahead(struct redis *redis, struct lookup *lookup,
 	if (reply->type == REDIS_REPLY_INTEGER)
 		lookup->size = reply->integer;
 	if (reply->type == REDIS_REPLY_ERROR && redis->options.sized &&
-	    reply_starts(reply, "NOPERM") &&
+	    redis_reply_starts(reply, "NOPERM") &&
 	    log_limit_pass(&redis->no_size, now(redis), WARN_MS, &held))
 		log_warn("redis refused HLEN: --empty-guard cannot guard",
 			 log_text("server", redis->options.place.url->name),
-			 log_span("error", reply_text(reply)),
+			 log_span("error", redis_reply_text(reply)),
 			 log_number("held_back", (int64_t)held));
 }
 

@@ -12,17 +12,11 @@
 #ifndef SPOA_REDIS_H
 #define SPOA_REDIS_H
 
+#include "redis_reply.h"
 #include "redis_wire.h"
 #include "store.h"
 
 struct redis;
-
-/* Where a node of a cluster says that the key is. */
-struct redis_redirect {
-	char host[256]; /* empty: that node's own */
-	uint16_t port;
-	bool is_asking; /* there, but only for who says ASKING */
-};
 
 struct redis_options {
 	struct redis_place place;

@@ -294,8 +294,9 @@ static void leave_current(struct redis_store *self, const char *why)
 		self->redis = NULL;
 	}
 	/* It was no failure of theirs. */
-	TAILQ_FOREACH(lookup, &self->waiting, link)
-	lookup->tries = 0;
+	for (lookup = TAILQ_FIRST(&self->waiting); lookup;
+	     lookup = TAILQ_NEXT(lookup, link))
+		lookup->tries = 0;
 	self->grace_until_ms = now(self) + self->options.lookup_timeout_ms;
 	event_del(self->retry);
 	/* What it said may not be what the other one says. */

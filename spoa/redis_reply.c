@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * redis_reply: hiredis' trees, read with care.
+ */
+#include "redis_reply.h"
+
+#include <stdlib.h>
+
+#include "redis_url.h"
+#include "sieve.h"
+
+struct span redis_reply_text(const redisReply *reply)
+{
+	return (struct span){reply->str, reply->str ? reply->len : 0};
+}
+
+bool redis_reply_starts(const redisReply *reply, const char *code)
+{
+	size_t len = strlen(code);
+
+	return reply->str && reply->len >= len &&
+	       !memcmp(reply->str, code, len);
+}
+
+bool redis_reply_has_flag(const redisReply *info, const char *flag)
+{
+	const redisReply *flags = info->elements > 1 ? info->element[1] : NULL;
+	size_t i;
+
+	for (i = 0; flags && i < flags->elements; i++)
+		if (flags->element[i]->str &&
+		    !strcmp(flags->element[i]->str, flag))
+			return true;
+	return false;
+}
+
+static bool read_value(const redisReply *reply, struct store_value *value)
+{
+	*value = (struct store_value){.kind = STORE_NONE};
+	if (reply->type == REDIS_REPLY_NIL)
+		return true;
+	value->kind = STORE_VALUE;
+	value->text = redis_reply_text(reply);
+	if (reply->type == REDIS_REPLY_STRING)
+		return true;
+	if (reply->type != REDIS_REPLY_ERROR ||
+	    !redis_reply_starts(reply, SIEVE_TOO_LARGE))
+		return false;
+	value->kind = STORE_TOO_LARGE;
+	value->text = (struct span){0};
+	value->size = strtoull(reply->str + strlen(SIEVE_TOO_LARGE), NULL, 10);
+	return true;
+}
+
+bool redis_reply_values(const redisReply *reply, size_t count,
+			struct store_value *values)
+{
+	size_t i;
+
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != count)
+		return false;
+	for (i = 0; i < count; i++)
+		if (!read_value(reply->element[i], &values[i]))
+			return false;
+	return true;
+}
+
+/* Fields and values in turns. */
+static bool read_fields(const redisReply *list, struct scan *scan)
+{
+	size_t i;
+
+	for (i = 0; i < list->elements; i += 2) {
+		struct store_value value, field;
+
+		if (!read_value(list->element[i], &field) ||
+		    !read_value(list->element[i + 1], &value))
+			return false;
+		/* A field that was cut off for want of room counts so. */
+		if (field.kind == STORE_TOO_LARGE)
+			value = field;
+		scan->take(scan, field.text, &value);
+	}
+	return true;
+}
+
+bool redis_reply_scan(const redisReply *reply, struct scan *scan)
+{
+	if (scan->count == 0) {
+		scan->total = (uint64_t)reply->integer;
+		return reply->type == REDIS_REPLY_INTEGER;
+	}
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+	    reply->element[0]->type != REDIS_REPLY_STRING ||
+	    reply->element[1]->type != REDIS_REPLY_ARRAY ||
+	    reply->element[1]->elements % 2 != 0 ||
+	    !read_fields(reply->element[1], scan))
+		return false;
+	scan->cursor = strtoull(reply->element[0]->str, NULL, 10);
+	return true;
+}
+
+bool redis_reply_redirect(const redisReply *reply,
+			  struct redis_redirect *redirect)
+{
+	struct span text = redis_reply_text(reply);
+	const char *blank;
+	struct span host;
+	uint16_t port;
+
+	*redirect = (struct redis_redirect){
+		.is_asking = redis_reply_starts(reply, "ASK ")};
+	if (!redirect->is_asking && !redis_reply_starts(reply, "MOVED "))
+		return false;
+	blank = memrchr(text.p, ' ', text.len);
+	text.len -= (size_t)(blank + 1 - text.p);
+	text.p = blank + 1;
+	if (!redis_url_split(text, &host, &port) ||
+	    host.len >= sizeof(redirect->host) || span_is(host, "?"))
+		return false;
+	redirect->port = port;
+	memcpy(redirect->host, host.p, host.len);
+	return true;
+}

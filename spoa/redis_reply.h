@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * redis_reply: what the replies of Redis say.
+ *
+ * They come parsed, but a server may be broken, or another one than we think:
+ * nothing is taken of a shape that was not looked at. No I/O.
+ */
+#ifndef SPOA_REDIS_REPLY_H
+#define SPOA_REDIS_REPLY_H
+
+#include <hiredis/hiredis.h>
+
+#include "store.h"
+
+/* Where a node of a cluster says that the key is. */
+struct redis_redirect {
+	char host[256]; /* empty: that node's own */
+	uint16_t port;	/* 0: none */
+	bool is_asking; /* there, but only for who says ASKING */
+};
+
+/* Its text, when it has one; lives as long as the reply. */
+struct span redis_reply_text(const redisReply *reply);
+
+/* Does its text begin with `code`? */
+bool redis_reply_starts(const redisReply *reply, const char *code);
+
+/* CLIENT TRACKINGINFO: is one of the flags `flag`? */
+bool redis_reply_has_flag(const redisReply *info, const char *flag);
+
+/* HMGET: `count` values, which live as long as the reply. */
+bool redis_reply_values(const redisReply *reply, size_t count,
+			struct store_value *values) MUST_CHECK;
+
+/* HSCAN, or HLEN for a scan that only counts: hands over its fields and sets
+ * where it goes on. */
+bool redis_reply_scan(const redisReply *reply, struct scan *scan) MUST_CHECK;
+
+/* An error like `MOVED 3999 127.0.0.1:6381`, or the same with ASK. Else the
+ * redirection's port is 0. */
+bool redis_reply_redirect(const redisReply *reply,
+			  struct redis_redirect *redirect);
+
+#endif
