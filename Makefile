@@ -3,11 +3,6 @@
 # packages.
 
 VERSION := 0.1.0
-SAN     ?=
-variant := $(if $(SAN),$(SAN),release)
-out     := build/$(variant)
-
-PKGS     := libevent_core libevent_extra hiredis
 # Headers are needed to build, not to lint the Makefile: ask when building.
 PKG_CONFIG ?= pkg-config
 
@@ -16,7 +11,12 @@ PKG_CONFIG ?= pkg-config
 TLS_PKGS := libevent_openssl openssl
 TLS      ?= $(shell $(PKG_CONFIG) --exists $(TLS_PKGS) 2>/dev/null && echo 1)
 tls      := $(filter-out 0,$(TLS))
-PKGS     += $(if $(tls),$(TLS_PKGS))
+
+SAN     ?=
+variant := $(if $(SAN),$(SAN),release)
+out     := build/$(variant)$(if $(tls),,-plain)
+
+PKGS     := libevent_core libevent_extra hiredis $(if $(tls),$(TLS_PKGS))
 
 comma    := ,
 warnings := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
@@ -37,7 +37,7 @@ no_lto := $(if $(lto),-fno-lto)
 base_cflags := -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -O2 -g \
 	$(warnings) $(if $(WERROR),-Werror) $(if $(tls),-DWITH_TLS) \
 	$(hardening) $(sanitize) $(lto)
-base_ldflags := -pie -Wl,-z,relro,-z,now $(sanitize)
+base_ldflags := -pie -Wl,-z,relro,-z,now,--as-needed $(sanitize)
 all_cflags = $(base_cflags) $(shell $(PKG_CONFIG) --cflags $(PKGS)) \
 	$(CPPFLAGS) $(CFLAGS)
 libs = $(shell $(PKG_CONFIG) --libs $(PKGS)) -linih -lm -pthread
@@ -58,9 +58,18 @@ all: $(programs)
 $(agent): $(patsubst %,$(out)/spoa/%.o,$(filter-out $(ctl_own),$(rooms)))
 $(routectl): $(patsubst %,$(out)/spoa/%.o,$(ctl_own) $(ctl_shared))
 $(routectl): PKGS += jansson
-$(programs):
+
+# What was built with or without TLS is not taken for the other.
+ifeq ($(SAN),)
+stamp := build/variant-$(notdir $(out))
+$(stamp):
+	@mkdir -p build && rm -f build/variant-*
+	@touch $@
+endif
+
+$(programs): $(stamp)
 	@echo '  LD   $@'
-	@$(CC) $(base_ldflags) $(lto) -O2 $(LDFLAGS) -o $@ $^ $(libs)
+	@$(CC) $(base_ldflags) $(lto) -O2 $(LDFLAGS) -o $@ $(filter %.o,$^) $(libs)
 
 $(out)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -74,7 +83,8 @@ $(out)/%.o: %.c Makefile
 unit_rooms := spop session hash host route balance guard cache sweep resolver \
 	sieve redis_url opts log listener bad_routes json metrics
 unit_rooms += lent lender pulse names due roster report
-unit_rooms += hold preload
+unit_rooms += hold preload redis_reply
+links_redis_reply := redis_url sieve
 links_preload := cache hash log
 links_hold := log
 unit_rooms += ctl_front ctl_hipache ctl_lines ctl_opts ctl_pairs ctl_report \
@@ -225,7 +235,7 @@ help:
 	@echo 'make format  let clang-format rewrite the sources'
 	@echo 'make deps    install all that building and testing need'
 	@echo 'make clean   remove build/'
-	@echo 'Variables: HAPROXY=/a,/b  SAN=address  WERROR=1  CC  CFLAGS  TESTS'
+	@echo 'Variables: HAPROXY=/a,/b  SAN=address  TLS=0  WERROR=1  CC  CFLAGS  TESTS'
 
 .PHONY: clean
 clean:

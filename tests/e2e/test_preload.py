@@ -212,9 +212,9 @@ def test_figures_preload(ask, server, say, agent_binary):
     each = (ask.agent.rss() - small) / ROUTES
     print(f"\n{ROUTES} routes in {facts['ms']} ms; {each:.0f} bytes each; "
           f"{len(load.done)} requests meanwhile {shares(load.times(0, end))}")
-    if not sanitized(agent_binary):
-        assert facts["ms"] < 5 * max(ROUTES, 200000) / 1000
-        assert p99(load.times(0, end)) < 0.02
+    if not sanitized(agent_binary):  # 5 s and 2 ms on a machine of its own
+        assert facts["ms"] < 5000 + ROUTES / 40
+        assert p99(load.times(0, end)) < 0.1
 
 
 # -- the empty guard ----------------------------------------------------------

@@ -20,12 +20,39 @@ def built_with_tls():
     return b"SSL_CTX_new" in open(kit.agent.binary(), "rb").read()
 
 
-pytestmark = pytest.mark.skipif(not built_with_tls(),
-                                reason="an agent without TLS")
+# -- options ------------------------------------------------------------------
+
+
+def check(*options, env=None, binary=None):
+    done = subprocess.run([binary or kit.agent.binary(), "--check",
+                           *map(str, options)],
+                          capture_output=True, text=True, timeout=20,
+                          env={**os.environ, **(env or {})})
+    return done.returncode, (done.stdout + done.stderr).strip()
+
+
+def test_built_without(tmp_path):
+    """make TLS=0: refused at start, in one line; all else is as before."""
+    plain = tmp_path / "spoa-router"
+    subprocess.run(["make", "-s", "TLS=0", "lto=", "CFLAGS=-O0 -w",
+                    f"agent={plain}", f"out={tmp_path}/out",
+                    f"stamp={tmp_path}/stamp", str(plain)],
+                   check=True, cwd=kit.process.TOP, timeout=300,
+                   stdout=subprocess.DEVNULL)
+    needs = subprocess.run(["ldd", plain], capture_output=True, text=True,
+                           check=True).stdout
+    assert "ssl" not in needs and "crypto" not in needs
+    for url in "rediss://h", "rediss-sentinel://h/name":
+        status, text = check("--redis", url, binary=plain)
+        assert status == 1 and "\n" not in text
+        assert "TLS is not built in" in text
+    assert check("--redis", "redis://h", binary=plain)[0] == 0
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
+    if not built_with_tls():
+        pytest.skip("an agent without TLS")
     folder = tmp_path_factory.mktemp("tls")
     folder.chmod(0o755)
     return Authority(folder)
@@ -263,16 +290,6 @@ def test_no_leak(ask, secure, authority):
         secure.cmd("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         until(lambda: ask.agent.log().count(UP) >= n + 2, "again")
     until(lambda: ask.agent.fds() <= before, "no more sockets than before")
-
-
-# -- options ------------------------------------------------------------------
-
-
-def check(*options, env=None):
-    done = subprocess.run([kit.agent.binary(), "--check", *map(str, options)],
-                          capture_output=True, text=True, timeout=20,
-                          env={**os.environ, **(env or {})})
-    return done.returncode, (done.stdout + done.stderr).strip()
 
 
 @pytest.mark.parametrize("name, words", [
