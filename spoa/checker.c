@@ -150,16 +150,24 @@ static socklen_t fill_address(const struct roster_target *target,
 	return sizeof(*in6);
 }
 
+/* Is it connected by now? `*peer` is to whom. */
+static bool is_connected(int fd, struct sockaddr_storage *peer)
+{
+	socklen_t len = sizeof(*peer);
+
+	memset(peer, 0, sizeof(*peer));
+	return getpeername(fd, (struct sockaddr *)peer, &len) == 0;
+}
+
 /* A connection to an unused port of this machine may get that very port for
  * itself, and then answers itself. */
-static bool is_own_echo(int fd)
+static bool is_own_echo(int fd, const struct sockaddr_storage *peer)
 {
-	struct sockaddr_storage own = {0}, peer = {0};
-	socklen_t own_len = sizeof(own), peer_len = sizeof(peer);
+	struct sockaddr_storage own = {0};
+	socklen_t len = sizeof(own);
 
-	return getsockname(fd, (struct sockaddr *)&own, &own_len) == 0 &&
-	       getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 &&
-	       own_len == peer_len && !memcmp(&own, &peer, own_len);
+	return getsockname(fd, (struct sockaddr *)&own, &len) == 0 &&
+	       !memcmp(&own, peer, sizeof(own));
 }
 
 /* Sends what is left of the request. */
@@ -220,6 +228,7 @@ static enum checker_result read_status(struct check *check, int *status)
 
 static enum checker_result judge_connect(const struct check *check)
 {
+	struct sockaddr_storage peer;
 	socklen_t len = sizeof(int);
 	int error = 0;
 
@@ -227,7 +236,7 @@ static enum checker_result judge_connect(const struct check *check)
 		error = errno;
 	if (error)
 		return judge_errno(error);
-	if (is_own_echo(check->fd))
+	if (is_connected(check->fd, &peer) && is_own_echo(check->fd, &peer))
 		return CHECKER_REFUSED;
 	return check->target.path.len > 0 ? CHECKER_PENDING : CHECKER_PASSED;
 }
@@ -324,7 +333,7 @@ static enum checker_result start_waiting(struct checker *checker, uint32_t slot,
 enum checker_result checker_start(struct checker *checker, uint32_t slot,
 				  const struct roster_target *target)
 {
-	struct sockaddr_storage address;
+	struct sockaddr_storage address, peer;
 	socklen_t len = fill_address(target, &address);
 	enum checker_result result;
 	int fd = socket(address.ss_family,
@@ -332,17 +341,17 @@ enum checker_result checker_start(struct checker *checker, uint32_t slot,
 
 	if (fd < 0)
 		return judge_errno(errno);
-	if (connect(fd, (const struct sockaddr *)&address, len) != 0) {
-		if (errno == EINPROGRESS)
-			return start_waiting(checker, slot, target, fd);
+	if (connect(fd, (const struct sockaddr *)&address, len) != 0 &&
+	    errno != EINPROGRESS) {
 		result = judge_errno(errno);
 		close(fd);
 		return result;
 	}
-	/* On one machine a connection is there at once. */
-	if (target->path.len > 0)
+	/* On one machine it is often connected at once, whatever connect()
+	 * says: that spares an event. */
+	if (target->path.len > 0 || !is_connected(fd, &peer))
 		return start_waiting(checker, slot, target, fd);
-	result = is_own_echo(fd) ? CHECKER_REFUSED : CHECKER_PASSED;
+	result = is_own_echo(fd, &peer) ? CHECKER_REFUSED : CHECKER_PASSED;
 	reset(fd);
 	return result;
 }

@@ -12,8 +12,8 @@
 #include "log.h"
 
 enum {
-	TURN_MAX = 16,	     /* checks that one turn of the loop may start */
-	PAUSE_MS = 2,	     /* between such turns: 8000 checks a second */
+	TURN_MAX = 32,	     /* checks that one turn of the loop may start */
+	PAUSE_MS = 3,	     /* between such turns: some 10,000 a second */
 	SCAN_MS = 200,	     /* between two looks at who was used */
 	IDLE_MS = 60 * 1000, /* unused for so long, or ... */
 	IDLE_INTERVALS = 10, /* ... so many: no longer checked */
