@@ -14,9 +14,11 @@ enum { NEVER = UINT8_MAX }; /* the rank of a target that takes no requests */
 
 /* Which targets of a route may serve. */
 struct ranking {
+	struct turn *turns;
 	uint8_t *states; /* NULL: all are up */
 	uint8_t rank;	 /* of those that serve */
 	bool is_backup;	 /* only the first backup of this rank serves */
+	bool is_all;	 /* every target serves */
 };
 
 /* The two best so far. */
@@ -36,33 +38,36 @@ static uint8_t rank_of(const struct target *target, const struct turn *turn,
 
 /* The best rank of each kind, by is_backup; says of each state that it
  * matters. */
-static void find_best(struct route *route, uint8_t *states, uint8_t best[2])
+static void find_best(const struct route *route, struct ranking *ranking,
+		      uint8_t best[2])
 {
-	const struct turn *turns = route_turns(route);
+	uint8_t *states = ranking->states;
 	size_t i;
 
+	ranking->is_all = true;
 	for (i = 0; i < route->target_count; i++) {
 		const struct target *target = &route->targets[i];
-		uint8_t rank = rank_of(target, &turns[i], states);
+		const struct turn *turn = &ranking->turns[i];
+		uint8_t rank = rank_of(target, turn, states);
 
 		if (rank < best[target->is_backup])
 			best[target->is_backup] = rank;
-		if (states && turns[i].slot != 0 && rank != NEVER &&
-		    !(states[turns[i].slot] & BALANCE_USED))
-			states[turns[i].slot] |= BALANCE_USED;
+		if (rank != BALANCE_UP || target->is_backup)
+			ranking->is_all = false;
+		if (states && turn->slot != 0 && rank != NEVER &&
+		    !(states[turn->slot] & BALANCE_USED))
+			states[turn->slot] |= BALANCE_USED;
 	}
 }
 
 /* The best ranks decide which kind serves; false when none does. */
-static bool rank_targets(struct route *route, uint8_t *states,
-			 struct ranking *ranking)
+static bool rank_targets(struct route *route, struct ranking *ranking)
 {
 	bool is_checked = route->check == ROUTE_CHECK_TCP ||
 			  route->check == ROUTE_CHECK_HTTP;
 	uint8_t best[2] = {NEVER, NEVER};
 
-	find_best(route, states, best);
-	ranking->states = states;
+	find_best(route, ranking, best);
 	ranking->is_backup = best[0] > BALANCE_UP &&
 			     (best[1] == BALANCE_UP || best[0] == NEVER);
 	ranking->rank = best[ranking->is_backup];
@@ -70,13 +75,14 @@ static bool rank_targets(struct route *route, uint8_t *states,
 	       (ranking->rank != NEVER && !is_checked);
 }
 
-static bool serves(struct route *route, const struct ranking *ranking, size_t i)
+static bool serves(const struct route *route, const struct ranking *ranking,
+		   size_t i)
 {
 	const struct target *target = &route->targets[i];
 
-	return target->is_backup == ranking->is_backup &&
-	       rank_of(target, &route_turns(route)[i], ranking->states) ==
-		       ranking->rank;
+	return ranking->is_all || (target->is_backup == ranking->is_backup &&
+				   rank_of(target, &ranking->turns[i],
+					   ranking->states) == ranking->rank);
 }
 
 /* Lets a target compete with what is in `score`; of equals the earlier wins. */
@@ -100,10 +106,10 @@ static void compete(struct contest *contest, const struct target *target,
 	}
 }
 
-static void take_turn(struct route *route, const struct ranking *ranking,
+static void take_turn(const struct route *route, const struct ranking *ranking,
 		      struct contest *contest)
 {
-	struct turn *turns = route_turns(route);
+	struct turn *turns = ranking->turns;
 	int32_t total = 0;
 	size_t i;
 
@@ -146,7 +152,7 @@ static double draw_score(uint64_t client, const struct target *target,
 	return is_even ? drawn : target->weight / -log(drawn * 0x1p-53);
 }
 
-static void draw_lots(struct route *route, const struct ranking *ranking,
+static void draw_lots(const struct route *route, const struct ranking *ranking,
 		      uint64_t client, struct contest *contest)
 {
 	bool is_even = true;
@@ -167,7 +173,7 @@ static void draw_lots(struct route *route, const struct ranking *ranking,
 					   is_even));
 }
 
-static void take_first(struct route *route, const struct ranking *ranking,
+static void take_first(const struct route *route, const struct ranking *ranking,
 		       struct contest *contest)
 {
 	size_t i;
@@ -178,7 +184,7 @@ static void take_first(struct route *route, const struct ranking *ranking,
 }
 
 /* When all that serves is at one place, the first backup that is as good. */
-static const struct target *find_second(struct route *route,
+static const struct target *find_second(const struct route *route,
 					const struct ranking *ranking,
 					const struct target *first)
 {
@@ -186,7 +192,7 @@ static const struct target *find_second(struct route *route,
 
 	for (i = 0; i < route->target_count; i++)
 		if (route->targets[i].is_backup &&
-		    rank_of(&route->targets[i], &route_turns(route)[i],
+		    rank_of(&route->targets[i], &ranking->turns[i],
 			    ranking->states) <= ranking->rank &&
 		    !route_is_same_place(&route->targets[i], first))
 			return &route->targets[i];
@@ -197,14 +203,15 @@ bool balance_choose(struct route *route, uint8_t *states, uint64_t client,
 		    struct choice *choice)
 {
 	struct contest contest = {0};
-	struct ranking ranking;
+	struct ranking ranking = {.turns = route_turns(route),
+				  .states = states};
 
 	*choice = (struct choice){0};
 	if (route->is_plain) {
 		choice->first = &route->targets[0];
 		return true;
 	}
-	if (!route->has_turns || !rank_targets(route, states, &ranking))
+	if (!route->has_turns || !rank_targets(route, &ranking))
 		return false;
 	if (ranking.is_backup || route->balance == ROUTE_FIRST)
 		take_first(route, &ranking, &contest);

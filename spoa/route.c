@@ -510,11 +510,12 @@ const struct name_ref *route_names(const struct route *route)
 
 struct span route_backend(const struct route *route)
 {
-	struct span text = route_text(route);
 	struct span name = {0};
+	struct span text;
 
 	if (route->backend_at == 0)
 		return name;
+	text = route_text(route);
 	name.p = text.p + route->backend_at;
 	while (name.p + name.len < text.p + text.len &&
 	       is_name_byte(name.p[name.len]))
@@ -534,10 +535,4 @@ struct span route_path(const struct route *route)
 	       is_visible(path.p[path.len]))
 		path.len++;
 	return path;
-}
-
-bool route_is_same_place(const struct target *a, const struct target *b)
-{
-	return a->port == b->port && a->is_ipv6 == b->is_ipv6 &&
-	       !memcmp(a->address, b->address, sizeof(a->address));
 }

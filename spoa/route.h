@@ -143,7 +143,12 @@ struct span route_backend(const struct route *route);
 const struct name_ref *route_names(const struct route *route);
 
 /* Have the two the same address and port? */
-bool route_is_same_place(const struct target *a, const struct target *b);
+static inline bool route_is_same_place(const struct target *a,
+				       const struct target *b)
+{
+	return a->port == b->port && a->is_ipv6 == b->is_ipv6 &&
+	       !memcmp(a->address, b->address, sizeof(a->address));
+}
 
 /* The path after `check http`, or an empty span; lives in the route. */
 struct span route_path(const struct route *route);

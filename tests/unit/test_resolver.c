@@ -185,6 +185,7 @@ static void keep_bad_route(void *context, const struct bad_route *bad)
 }
 
 static struct watch *test_watch; /* of the next resolver */
+static struct dns *test_dns;
 
 static void open_resolver(const struct cache_options *lives)
 {
@@ -194,6 +195,7 @@ static void open_resolver(const struct cache_options *lives)
 		.waiting_max = WAITING_MAX,
 		.bad_route = keep_bad_route,
 		.watch = test_watch,
+		.dns = test_dns,
 	};
 
 	memset(&store, 0, sizeof(store));
@@ -552,6 +554,182 @@ static void test_slots_are_taken_and_released(void **state)
 	resolver_restore(test.resolver, span_of("r.test"), NULL, 0, now_ms);
 	assert_int_equal(watch.taken[5], 0);
 	assert_int_equal(watch.taken[6], 0);
+}
+
+/* A resolver of names that knows what a test tells it; each name has the slot
+ * of its first letter. */
+static struct {
+	struct dns face;
+	uint32_t versions[128];
+	uint8_t used[128];
+	struct address addresses[128][2];
+	size_t counts[128];
+	bool is_pending[128];
+	size_t asked;
+} dns;
+
+static void look_up(struct dns *face, struct span name, bool is_asked,
+		    struct name_state *state)
+{
+	size_t slot = (size_t)name.p[0];
+
+	assert_ptr_equal(face, &dns.face);
+	*state = (struct name_state){.is_pending = !is_asked};
+	dns.asked += is_asked;
+	if (dns.versions[slot] == 0 && !is_asked)
+		return;
+	if (dns.versions[slot] == 0) {
+		dns.versions[slot] = 2;
+		dns.is_pending[slot] = true;
+	}
+	*state = (struct name_state){{(uint32_t)slot, dns.versions[slot]},
+				     dns.addresses[slot],
+				     dns.counts[slot],
+				     dns.is_pending[slot]};
+}
+
+/* The name has these addresses by now: 10.0.0.`last` and `second`, 0 is none.
+ */
+static void tell_name(char name, uint8_t last, uint8_t second)
+{
+	size_t slot = (size_t)name;
+
+	dns.addresses[slot][0] = (struct address){{10, 0, 0, last}, false};
+	dns.addresses[slot][1] = (struct address){{10, 0, 0, second}, false};
+	dns.counts[slot] = (size_t)(last != 0) + (size_t)(second != 0);
+	dns.is_pending[slot] = false;
+	dns.versions[slot]++;
+	dns.face.changed(dns.face.context);
+}
+
+static void open_named(void)
+{
+	const struct cache_options lives = {.values_max = 10,
+					    .ttl_ms = TTL,
+					    .negative_ms = NEGATIVE,
+					    .stale_ms = STALE};
+
+	tear_down(NULL);
+	memset(&dns, 0, sizeof(dns));
+	dns.versions[0] = 1;
+	dns.face = (struct dns){
+		.versions = dns.versions, .used = dns.used, .look_up = look_up};
+	test_dns = &dns.face;
+	open_resolver(&lives);
+	test_dns = NULL;
+}
+
+static void test_names_are_waited_for(void **state)
+{
+	size_t i;
+
+	(void)state;
+	open_named();
+	set_field("a.test", "x:80");
+	i = ask("a.test", 1);
+	reply_all(1);
+	assert_string_equal(test.answers[i], "");
+	/* Those who come later wait for the same, and Redis is not asked. */
+	ask("a.test", 2);
+	assert_int_equal(store.asked, 1);
+	tell_name('x', 1, 2);
+	assert_string_equal(test.answers[i], "");
+	resolver_expire(test.resolver, 3);
+	assert_string_equal(test.answers[i], "ok redis 10.0.0.1:80 or "
+					     "10.0.0.2:80 route=a.test");
+	assert_string_equal(test.answers[i + 1], "ok redis 10.0.0.2:80 or "
+						 "10.0.0.1:80 route=a.test");
+	expect("a.test", 4, "ok cache 10.0.0.1:80 or 10.0.0.2:80 route=a.test");
+	assert_int_equal(dns.used['x'], 1);
+	/* Another address; the other one goes on in its turn. */
+	tell_name('x', 2, 3);
+	expect("a.test", 5, "ok cache 10.0.0.2:80 or 10.0.0.3:80 route=a.test");
+	/* A refresh, and a sweep, leave them alone. */
+	tell(STORE_CHANGED, "", 6);
+	i = dns.asked;
+	expect("a.test", 6, "ok redis 10.0.0.3:80 or 10.0.0.2:80 route=a.test");
+	assert_int_equal(dns.asked, i);
+	tell_name('x', 0, 0);
+	expect("a.test", 7, "unavailable none");
+	assert_int_equal(resolver_count_routes(test.resolver)->unresolved, 1);
+	tell_name('x', 255, 0);
+	expect("a.test", 8, "ok cache 10.0.0.255:80 route=a.test");
+	assert_int_equal(resolver_count(test.resolver)->flights, 0);
+}
+
+static void test_names_may_come_too_late(void **state)
+{
+	size_t i;
+
+	(void)state;
+	open_named();
+	set_field("a.test", "x:80");
+	set_field("b.test", "y:80, 10.0.0.9:80");
+	i = ask("a.test", 1);
+	ask("b.test", 1);
+	reply_all(1);
+	resolver_expire(test.resolver, 1 + TIMEOUT);
+	assert_string_equal(test.answers[i], "unavailable none");
+	assert_string_equal(test.answers[i + 1],
+			    "ok cache 10.0.0.9:80 route=b.test");
+	/* What is still open does not ask anew, nor keep anybody for ever. */
+	tell_name('x', 1, 0);
+	tell_name('y', 2, 0);
+	resolver_expire(test.resolver, 2 + TIMEOUT);
+	assert_int_equal(resolver_count(test.resolver)->flights, 0);
+	expect("a.test", 3 + TIMEOUT, "ok cache 10.0.0.1:80 route=a.test");
+}
+
+/* What a snapshot holds has names as well; without a store they are waited for
+ * all the same. */
+static void test_names_of_stale_routes(void **state)
+{
+	static const struct span text = {"x:80", 4};
+	size_t i;
+
+	(void)state;
+	open_named();
+	resolver_restore(test.resolver, span_of("a.test"), &text, 0, 1);
+	assert_int_equal(dns.asked, 0);
+	store.is_away = true;
+	i = ask("a.test", 2);
+	assert_string_equal(test.answers[i], "");
+	assert_int_equal(resolver_count(test.resolver)->namings, 1);
+	tell_name('x', 7, 0);
+	resolver_expire(test.resolver, 3);
+	assert_string_equal(test.answers[i],
+			    "ok stale 10.0.0.7:80 route=a.test");
+	/* One who gives up, or goes, leaves nothing behind. */
+	resolver_restore(test.resolver, span_of("b.test"),
+			 &(struct span){"z:80", 4}, 0, 4);
+	i = ask("b.test", 5);
+	resolver_cancel(test.resolver, &test.waiters[i]);
+	tell_name('z', 8, 0);
+	resolver_expire(test.resolver, 6);
+	assert_string_equal(test.answers[i], "");
+	assert_int_equal(resolver_count(test.resolver)->flights, 0);
+}
+
+/* A change that comes while a name is waited for counts for those who asked
+ * after it. */
+static void test_change_while_names_are_waited_for(void **state)
+{
+	size_t i;
+
+	(void)state;
+	open_named();
+	set_field("a.test", "x:80");
+	i = ask("a.test", 1);
+	reply_all(1);
+	set_field("a.test", "10.0.0.5:80");
+	tell(STORE_CHANGED, "", 2);
+	ask("a.test", 2);
+	tell_name('x', 1, 0);
+	resolver_expire(test.resolver, 3);
+	reply_all(4);
+	assert_string_equal(test.answers[i + 1],
+			    "ok redis 10.0.0.5:80 route=a.test");
+	assert_true(test.answers[i][0] != '\0');
 }
 
 static void test_one_flight_per_host(void **state)
@@ -1095,6 +1273,10 @@ int main(void)
 		SCENARIO(test_a_client_keeps_its_target),
 		SCENARIO(test_states_decide),
 		SCENARIO(test_slots_are_taken_and_released),
+		SCENARIO(test_names_are_waited_for),
+		SCENARIO(test_names_may_come_too_late),
+		SCENARIO(test_names_of_stale_routes),
+		SCENARIO(test_change_while_names_are_waited_for),
 		SCENARIO(test_one_flight_per_host),
 		SCENARIO(test_timeout_and_late_reply),
 		SCENARIO(test_refresh_ahead),
