@@ -369,6 +369,7 @@ static void test_names(void **state)
 			 route->has_denied ? "d" : "");
 		assert_string_equal(flags, named[i].flags);
 		assert_false(route->is_plain);
+		assert_int_equal((uintptr_t)route_names(route) % 4, 0);
 		assert_int_equal(route_names(route)[0].version, 9);
 		assert_int_equal(route_names(route)[0].slot,
 				 strcspn(named[i].text.p, ":"));
