@@ -82,13 +82,26 @@ def test_every_variable_is_described():
     assert used == set(re.findall(r"^#   ([A-Z_]+) ", head, re.M))
 
 
+def test_both_files_say_the_same():
+    """Of each rule the second target and named backends stand on."""
+    def parts(name):
+        text = (FILES / name).read_text()
+        front = text.index("    # When the agent names a second target")
+        back = text.index("# Two targets. HAProxy tries")
+        return (text[front:text.index("# One test for what is routed")],
+                text[back:text.index("# The agents. None up")])
+    assert parts("haproxy.cfg") == parts("haproxy-fastpath.cfg")
+
+
 ENVIRONMENTS = {
     "none": {},
     "empty": {"ROUTER_BIND_TLS": "", "ROUTER_CRT": "", "HAPROXY_SOCKET": "",
-              "ROUTER_LOG": ""},
+              "ROUTER_LOG": "", "ROUTER_HOST_LIMIT": "",
+              "ROUTER_TARGET_CA": ""},
     "all": {"ROUTER_BIND": "[::1]:8001", "ROUTER_BIND_TLS": ":8443",
             "SPOA_ADDR": "[::1]:12310", "ROUTER_NAME": "me",
-            "ROUTER_LOG": "/dev/log", "HAPROXY_SOCKET": "/run/x.sock"},
+            "ROUTER_LOG": "/dev/log", "HAPROXY_SOCKET": "/run/x.sock",
+            "ROUTER_HOST_LIMIT": "100"},
 }
 
 
@@ -98,7 +111,7 @@ def test_valid_without_a_warning(haproxy_binary, case):
            if not key.startswith(("ROUTER_", "SPOA_ADDR"))}
     env.update(SPOE_CONF=str(FILES / "spoe-router.conf"), **ENVIRONMENTS[case])
     if case == "all":
-        env["ROUTER_CRT"] = certificate()
+        env["ROUTER_CRT"] = env["ROUTER_TARGET_CA"] = certificate()
     # 3.2 warns of an empty word even where a condition skips its line
     strict = [] if case == "empty" else ["-dW"]
     done = subprocess.run(
@@ -148,24 +161,6 @@ def test_debians_stock_global_section(haproxy_binary, agent, tmp_path, way):
         said = [line for line in haproxy.alerts() if "Server spoa" not in line
                 and "backend 'spoa'" not in line]
         assert said == []
-
-
-def test_a_route_names_a_backend(haproxy_binary, agent, worker, tmp_path):
-    """The commented example works; a name that is none is the default."""
-    text = (FILES / "haproxy.cfg").read_text()
-    assert text.count("    #use_backend ") == 1
-    config = tmp_path / "haproxy.cfg"
-    config.write_text(text.replace("    #use_backend ", "    use_backend "))
-    own = ("backend slow\n    http-response set-header X-Backend slow\n"
-           "    server target 0.0.0.0:0\n")
-    for name in "slow", "none":
-        agent.answers[name] = kit.ok(worker.target, backend=name)
-    with kit.HAProxy(haproxy_binary, agent, config=config,
-                     after=own) as haproxy:
-        for host, backend in ("slow", "slow"), ("none", None), (HOST, None):
-            reply = haproxy.ask(host)
-            assert reply.worker == "app1"
-            assert reply.headers.get("x-backend") == backend
 
 
 def test_log_to_a_syslog_socket(haproxy_binary, agent, tmp_path):
