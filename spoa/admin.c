@@ -5,14 +5,44 @@
 #include "admin.h"
 
 #include <stdlib.h>
+#include <sys/queue.h>
 
+#include "explain.h"
+#include "host.h"
 #include "json.h"
+#include "listing.h"
+#include "log.h"
 #include "scrape.h"
+
+/* A request for an explanation that waits for the resolver. */
+struct inquiry {
+	struct waiter waiter; /* first: the resolver hands it back */
+	struct admin *admin;
+	struct evhttp_request *request;
+	char *asked; /* owned */
+	LIST_ENTRY(inquiry) link;
+};
+
+/* A request for routes that waits for a listing. */
+struct survey {
+	struct admin *admin;
+	struct evhttp_request *request;
+	struct listing *listing;
+	size_t limit;
+	LIST_ENTRY(survey) link;
+};
 
 struct admin {
 	const struct view *view;
 	struct http *http;
+	LIST_HEAD(, inquiry) inquiries;
+	LIST_HEAD(, survey) surveys;
 };
+
+static int64_t now(const struct admin *admin)
+{
+	return loop_now(admin->view->loop);
+}
 
 static void send_text(struct evhttp_request *request, int code,
 		      const char *text)
@@ -71,11 +101,234 @@ static void handle_config(void *context, struct evhttp_request *request)
 	http_send(&reply, request, HTTP_OK, "application/json");
 }
 
+/* The field that the parameter `host` names, into `*field`, which lives in
+ * `*room`; empty when there is no such parameter. False when it names none, and
+ * then the request was refused. */
+static bool read_field(struct evhttp_request *request, struct host_field *room,
+		       struct span *field)
+{
+	char *text = http_parameter(request, "host");
+	bool is_good = true;
+
+	*field = (struct span){0};
+	if (text)
+		is_good = host_read_field(span_of(text), room, field);
+	if (!is_good)
+		http_refuse(request, HTTP_BADREQUEST,
+			    "host is neither a host nor a wildcard");
+	free(text);
+	return is_good;
+}
+
+static void send_done(struct evhttp_request *request)
+{
+	struct http_reply reply;
+
+	http_begin(&reply);
+	if (reply.out)
+		fputs("{\"done\":true}\n", reply.out);
+	http_send(&reply, request, HTTP_OK, "application/json");
+}
+
+static void handle_flush(void *context, struct evhttp_request *request)
+{
+	struct admin *admin = context;
+	struct host_field room;
+	struct span field;
+
+	if (!read_field(request, &room, &field))
+		return;
+	resolver_flush(admin->view->resolver, field, now(admin));
+	log_info("flushed", log_text("by", "admin"),
+		 log_span("field", field.len > 0 ? field : span_of("all")));
+	send_done(request);
+}
+
+/* Seconds, up to a day; -1 when it is no such number. */
+static int64_t read_seconds(struct evhttp_request *request)
+{
+	char *text = http_parameter(request, "ttl");
+	int64_t seconds = -1;
+	char *end = NULL;
+
+	if (text && *text >= '0' && *text <= '9') {
+		seconds = strtoll(text, &end, 10);
+		if (*end != '\0' || seconds > 86400)
+			seconds = -1;
+	}
+	free(text);
+	return seconds;
+}
+
+static void handle_expire(void *context, struct evhttp_request *request)
+{
+	struct admin *admin = context;
+	int64_t seconds = read_seconds(request);
+	struct host_field room;
+	struct span field;
+
+	if (!read_field(request, &room, &field))
+		return;
+	if (field.len == 0 || seconds < 0)
+		http_refuse(request, HTTP_BADREQUEST,
+			    "needs host, and ttl in seconds up to 86400");
+	else if (!cache_shorten(admin->view->cache, field, seconds * 1000,
+				now(admin)))
+		http_refuse(request, HTTP_NOTFOUND,
+			    "the cache does not know this field");
+	else
+		send_done(request);
+}
+
+static void send_explanation(struct admin *admin,
+			     struct evhttp_request *request, const char *asked,
+			     const struct answer *answer)
+{
+	struct http_reply reply;
+
+	http_begin(&reply);
+	if (reply.out)
+		explain_write(admin->view, span_of(asked), answer, reply.out);
+	http_send(&reply, request, HTTP_OK, "application/json");
+}
+
+static void free_inquiry(struct inquiry *inquiry)
+{
+	LIST_REMOVE(inquiry, link);
+	free(inquiry->asked);
+	free(inquiry);
+}
+
+static void answered(struct waiter *waiter, const struct answer *answer)
+{
+	struct inquiry *inquiry = (struct inquiry *)waiter;
+
+	send_explanation(inquiry->admin, inquiry->request, inquiry->asked,
+			 answer);
+	free_inquiry(inquiry);
+}
+
+static void handle_explain(void *context, struct evhttp_request *request)
+{
+	struct admin *admin = context;
+	struct inquiry *inquiry = calloc(1, sizeof(*inquiry));
+	struct question question = {0};
+	struct answer answer;
+
+	if (!inquiry) {
+		http_refuse(request, HTTP_INTERNAL, "out of memory");
+		return;
+	}
+	LIST_INSERT_HEAD(&admin->inquiries, inquiry, link);
+	inquiry->waiter.answered = answered;
+	inquiry->admin = admin;
+	inquiry->request = request;
+	inquiry->asked = http_parameter(request, "host");
+	if (!inquiry->asked) {
+		http_refuse(request, HTTP_BADREQUEST, "needs host");
+		free_inquiry(inquiry);
+		return;
+	}
+	question.host = span_of(inquiry->asked);
+	if (resolver_ask(admin->view->resolver, &question, now(admin),
+			 &inquiry->waiter, &answer) == RESOLVER_PENDING)
+		return;
+	answered(&inquiry->waiter, &answer);
+}
+
+static void finish_survey(struct survey *survey)
+{
+	LIST_REMOVE(survey, link);
+	free(survey);
+}
+
+/* Begins a listing for the request. */
+static void start_survey(struct admin *admin, struct evhttp_request *request,
+			 struct listing_options *options)
+{
+	struct survey *survey = calloc(1, sizeof(*survey));
+
+	if (survey) {
+		options->loop = admin->view->loop;
+		options->cache = admin->view->cache;
+		options->context = survey;
+		*survey = (struct survey){.admin = admin,
+					  .request = request,
+					  .limit = options->limit,
+					  .listing = listing_start(options)};
+	}
+	if (survey && survey->listing) {
+		LIST_INSERT_HEAD(&admin->surveys, survey, link);
+		return;
+	}
+	free(survey);
+	http_refuse(request, HTTP_INTERNAL, "out of memory");
+}
+
+static void list_routes(void *context, const struct listing_row *rows,
+			size_t count)
+{
+	struct survey *survey = context;
+	const struct view *view = survey->admin->view;
+	struct http_reply reply;
+	struct cache_look look;
+	struct json json;
+	size_t i;
+
+	http_begin(&reply);
+	if (reply.out) {
+		json = (struct json){.out = reply.out};
+		json_open(&json, NULL, '{');
+		json_open(&json, "routes", '[');
+		for (i = 0; i < count; i++)
+			if (cache_look_at(view->cache, listing_field(&rows[i]),
+					  now(survey->admin), &look))
+				explain_field(view, &look, &json);
+		json_close(&json, ']');
+		if (count == survey->limit)
+			json_text(&json, "after",
+				  listing_field(&rows[count - 1]));
+		json_close(&json, '}');
+		fputc('\n', reply.out);
+	}
+	http_send(&reply, survey->request, HTTP_OK, "application/json");
+	finish_survey(survey);
+}
+
+/* How many rows are wanted; 0 when that is no number from 1 to LISTING_MAX. */
+static size_t read_limit(struct evhttp_request *request)
+{
+	char *text = http_parameter(request, "limit");
+	long limit = text ? atol(text) : 100;
+
+	free(text);
+	return limit >= 1 && limit <= LISTING_MAX ? (size_t)limit : 0;
+}
+
+static void handle_routes(void *context, struct evhttp_request *request)
+{
+	struct admin *admin = context;
+	size_t limit = read_limit(request);
+	struct listing_options options = {
+		.order = LISTING_BY_NAME, .limit = limit, .done = list_routes};
+	char *after;
+
+	if (limit == 0) {
+		http_refuse(request, HTTP_BADREQUEST,
+			    "limit must be a number from 1 to 1000");
+		return;
+	}
+	after = http_parameter(request, "after");
+	options.after = span_of(after ? after : "");
+	start_survey(admin, request, &options);
+	free(after);
+}
+
 static const struct http_page pages[] = {
-	{"/healthz", false, handle_health},
-	{"/metrics", false, handle_metrics},
-	{"/config", false, handle_config},
-	{0},
+	{"/healthz", false, handle_health}, {"/metrics", false, handle_metrics},
+	{"/config", false, handle_config},  {"/explain", false, handle_explain},
+	{"/routes", false, handle_routes},  {"/flush", true, handle_flush},
+	{"/expire", true, handle_expire},   {0},
 };
 
 struct admin *admin_new(const struct view *view)
@@ -97,8 +350,19 @@ struct admin *admin_new(const struct view *view)
 
 void admin_free(struct admin *admin)
 {
+	struct inquiry *inquiry;
+	struct survey *survey;
+
 	if (!admin)
 		return;
+	while ((inquiry = LIST_FIRST(&admin->inquiries)) != NULL) {
+		resolver_cancel(admin->view->resolver, &inquiry->waiter);
+		free_inquiry(inquiry);
+	}
+	while ((survey = LIST_FIRST(&admin->surveys)) != NULL) {
+		listing_cancel(survey->listing);
+		finish_survey(survey);
+	}
 	http_free(admin->http);
 	free(admin);
 }

@@ -50,7 +50,7 @@ struct cache_hit {
 /* An entry, for those who want to see. */
 struct cache_look {
 	struct span field;
-	const void *value; /* NULL when the field is absent; both live until
+	void *value; /* NULL when the field is absent; both live until
 			      the next put */
 	enum cache_state state;
 	int64_t age_ms;	 /* since it was asked */

@@ -144,19 +144,21 @@ static bool open_admin(struct app *app)
 
 	if (!text)
 		return true;
-	app->view = (struct view){.version = VERSION,
-				  .health = app->health,
-				  .feedback = app->feedback,
-				  .events = &app->events,
-				  .loop = &app->loop,
-				  .config = &app->config,
-				  .cache = app->cache,
-				  .resolver = app->resolver,
-				  .conns = app->conns,
-				  .store = app->store,
-				  .preload = app->preload,
-				  .snapshot = app->snapshot,
-				  .started_ms = loop_now(&app->loop)};
+	app->view = (struct view){
+		.version = VERSION,
+		.health = app->health,
+		.watch = app->health ? health_face(app->health) : NULL,
+		.feedback = app->feedback,
+		.events = &app->events,
+		.loop = &app->loop,
+		.config = &app->config,
+		.cache = app->cache,
+		.resolver = app->resolver,
+		.conns = app->conns,
+		.store = app->store,
+		.preload = app->preload,
+		.snapshot = app->snapshot,
+		.started_ms = loop_now(&app->loop)};
 	app->admin = admin_new(&app->view);
 	if (!app->admin)
 		return complain(app, text, "out of memory");
@@ -560,7 +562,7 @@ static bool serve(struct app *app)
 	if (!loop_init(&app->loop) || !watch_signals(app) || !open_dns(app) ||
 	    !open_rooms(app))
 		return complain(app, "start", "out of memory");
-	if (!open_feedback(app) || !open_listeners(app) || !open_admin(app))
+	if (!open_feedback(app) || !open_admin(app) || !open_listeners(app))
 		return false;
 	log_info("started", log_text("version", VERSION),
 		 log_number("pid", getpid()));

@@ -18,6 +18,7 @@
 #include "redis_store.h"
 #include "resolver.h"
 #include "snapshot.h"
+#include "watch.h"
 
 struct view {
 	const char *version;
@@ -32,6 +33,7 @@ struct view {
 	struct health *health;	   /* NULL when nothing is checked */
 	struct feedback *feedback; /* NULL without --feedback */
 	const struct events *events;
+	struct watch *watch; /* NULL: no target is watched */
 	int64_t started_ms;
 };
 

@@ -237,3 +237,136 @@ def test_huge_requests_are_refused(start, request_):
         assert not answer.startswith(b"HTTP/1.1 200")
     assert admin.get("/healthz") == "ok\n"
     until(lambda: agent.fds() <= before, "the end of the connection")
+
+
+def host_of(i):
+    return f"h{i:05}.example"
+
+
+@pytest.fixture
+def routed(start):
+    """start(routes, options) -> (agent, admin, FakeRedis)"""
+    with contextlib.ExitStack() as stack:
+        def routed(routes, *options):
+            redis = stack.enter_context(FakeRedis(routes))
+            agent, admin = start(*options, redis=redis.url)
+            until(lambda: admin.json("/explain?host=probe")["source"] ==
+                  "redis", "an answer of Redis")
+            return agent, admin, redis
+        yield routed
+
+
+def test_explain(routed):
+    agent, admin, _ = routed({"a.example": "10.0.0.1:80",
+                              "*.example": "10.0.0.2:80,10.0.0.3:81 backup",
+                              "bad.example": "10.0.0.1"}, "--ttl", "1h")
+    found = admin.json("/explain?host=A.Example.:8080")
+    assert found["asked"] == "A.Example.:8080"
+    assert found["host"] == "a.example"
+    assert (found["status"], found["source"]) == ("ok", "redis")
+    assert (found["route"], found["target"]) == ("a.example", "10.0.0.1:80")
+    assert found["why"]
+    first = found["candidates"][0]
+    assert (first["field"], first["state"], first["value"]) == \
+        ("a.example", "fresh", "10.0.0.1:80")
+    assert first["present"] and 0 < first["left_ms"] <= 3600_000
+    assert [c["field"] for c in found["candidates"]] == \
+        ["a.example", "*.example", "*"]
+    assert admin.json("/explain?host=a.example")["source"] == "cache"
+    found = admin.json("/explain?host=b.example")
+    assert found["route"] == "*.example" and found["second"] == "10.0.0.3:81"
+    assert not found["candidates"][0]["present"]
+    assert [t["backup"] for t in found["candidates"][1]["targets"]] == \
+        [False, True]
+    found = admin.json("/explain?host=bad.example")
+    assert found["status"] == "bad_route"
+    assert found["candidates"][0]["error"]
+    assert admin.json("/explain?host=*.example")["status"] == "bad_host"
+    assert admin.json("/explain?host=other")["status"] == "not_found"
+    hostile = admin.json("/explain?host=%00%22%3Cscript%3E%ff")
+    assert hostile["status"] == "bad_host"
+    assert admin.ask("GET", "/explain")[0] == 400
+    # Looking is no use, but the question itself is.
+    with Peer(agent.where) as peer:
+        peer.ask_all(["a.example"] * 5)
+    uses = admin.json("/explain?host=a.example")["candidates"][0]["uses"]
+    assert uses >= 5
+
+
+def test_explain_without_redis(start):
+    _, admin = start("--lookup-timeout", "20ms")
+    found = admin.json("/explain?host=a.example")
+    assert (found["status"], found["source"]) == ("unavailable", "none")
+    assert [c["state"] for c in found["candidates"]] == ["unknown"] * 3
+
+
+def test_explain_of_a_client_that_left(routed):
+    agent, admin, redis = routed({}, "--lookup-timeout", "1s")
+    redis.gate.clear()
+    with socket.create_connection(admin.where) as sock:
+        sock.sendall(b"GET /explain?host=x HTTP/1.0\r\n\r\n")
+        until(lambda: redis.lookups[-1][0] == "x", "the question")
+    redis.gate.set()
+    assert admin.json("/explain?host=x")["status"] == "not_found"
+    assert agent.stop() == 0
+
+
+def test_routes_are_paged_by_name(routed):
+    names = [host_of(i) for i in range(2500)]
+    agent, admin, _ = routed({n: "10.0.0.1:80" for n in names}, "--ttl", "1h")
+    with Peer(agent.where) as peer:
+        for at in range(0, len(names), 100):
+            peer.ask_all(names[at:at + 100])
+        peer.ask("absent.example")
+    seen, after = [], ""
+    for _ in range(4):
+        page = admin.json(f"/routes?limit=1000&after={after}")
+        seen += [row["field"] for row in page["routes"]]
+        after = page.get("after")
+        if after is None:
+            break
+    assert seen == names
+    page = admin.json("/routes")
+    assert len(page["routes"]) == 100
+    assert page["routes"][0]["value"] == "10.0.0.1:80"
+    for bad in ("0", "1001", "x", "-1"):
+        assert admin.ask("GET", f"/routes?limit={bad}")[0] == 400
+
+
+def test_flush(routed):
+    agent, admin, redis = routed({"a.example": "10.0.0.1:80",
+                                  "b.example": "10.0.0.1:80"}, "--ttl", "1h")
+    with Peer(agent.where) as peer:
+        for flush in ("/flush?host=A.example:80", "/flush"):
+            peer.ask("a.example")
+            assert peer.ask("a.example").source == "cache"
+            port = int(time.monotonic_ns() % 60000) + 1
+            redis.routes["a.example"] = f"10.0.0.9:{port}"
+            status, text, _ = admin.ask("POST", flush)
+            assert (status, json.loads(text)) == (200, {"done": True})
+            assert peer.ask("a.example").port == port
+    assert "flushed" in agent.log()
+
+
+def test_flush_is_only_for_people(routed):
+    agent, admin, _ = routed({})
+    assert admin.ask("GET", "/flush")[0] == 405
+    for origin in ("http://evil.example", "null"):
+        status, text, _ = admin.ask("POST", "/flush", {"Origin": origin})
+        assert status == 403 and json.loads(text)["error"]
+    assert admin.ask("POST", "/flush?host=a/b")[0] == 400
+    assert "flushed" not in agent.log()
+
+
+def test_expire(routed):
+    agent, admin, redis = routed({"a.example": "10.0.0.1:80"}, "--ttl", "1h")
+    assert admin.ask("POST", "/expire?host=a.example&ttl=1")[0] == 404
+    with Peer(agent.where) as peer:
+        peer.ask("a.example")
+        redis.routes["a.example"] = "10.0.0.2:80"
+        assert peer.ask("a.example").source == "cache"
+        assert admin.ask("POST", "/expire?host=a.example&ttl=0")[0] == 200
+        assert str(peer.ask("a.example").ip) == "10.0.0.2"
+    for bad in ("", "&ttl=x", "&ttl=-1", "&ttl=1.5", "&ttl=99999999999"):
+        assert admin.ask("POST", "/expire?host=a.example" + bad)[0] == 400
+    assert admin.ask("POST", "/expire?ttl=1")[0] == 400

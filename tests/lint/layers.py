@@ -71,10 +71,12 @@ ROOMS = {
                            "store", "redis", "log"},
     "conn": BASE | {"listener", "loop", "resolver", "log"},
     "snapshot": BASE | {"cache", "loop", "resolver", "log"},
+    "listing": BASE | {"cache", "loop"},
     "http": BASE | {"json", "listener", "log", "loop"},
     # L4: the program
     "view": None,
     "scrape": None,
+    "explain": None,
     "admin": None,
     "main": None,
     # routectl: pure rooms of its own, its input and output, its commands

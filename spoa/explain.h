@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * explain: what would be answered for a host, and why, in JSON.
+ */
+#ifndef SPOA_EXPLAIN_H
+#define SPOA_EXPLAIN_H
+
+#include "json.h"
+#include "session.h"
+#include "view.h"
+
+/* Writes an object: the `answer` that the resolver gave for the Host `asked`,
+ * and what the cache knows of each candidate. */
+void explain_write(const struct view *view, struct span asked,
+		   const struct answer *answer, FILE *out);
+
+/* Writes an object about a field that the cache knows. */
+void explain_field(const struct view *view, const struct cache_look *look,
+		   struct json *json);
+
+#endif
