@@ -142,11 +142,12 @@ static redisContext *connect_tls(struct ctl_redis *redis,
 				 const struct redis_url *url)
 {
 	char why[TLS_WHY_MAX];
-	int fd = ctl_tls_open(&redis->tls, url->host, url->port,
-			      CONNECT_SECONDS * 1000, why);
 	redisContext *link;
+	int fd;
 
-	if (fd < 0) {
+	redis->pipe = ctl_tls_open(&redis->tls, url->host, url->port,
+				   CONNECT_SECONDS * 1000, &fd, why);
+	if (!redis->pipe) {
 		fail(redis, why);
 		return NULL;
 	}
@@ -279,6 +280,8 @@ void ctl_redis_close(struct ctl_redis *redis)
 	if (redis->link)
 		redisFree(redis->link);
 	redis->link = NULL;
+	ctl_tls_close(redis->pipe);
+	redis->pipe = NULL;
 }
 
 redisReply *ctl_redis_get(struct ctl_redis *redis, const struct span *fields,

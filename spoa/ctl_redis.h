@@ -20,9 +20,12 @@ enum {
 	CTL_REDIS_CHUNK = 500, /* fields in one transaction */
 };
 
+struct ctl_tls;
+
 struct ctl_redis {
 	redisContext *link;		 /* NULL: not open */
 	const char *key;		 /* of the hash, borrowed */
+	struct ctl_tls *pipe;		 /* below the link; NULL without TLS */
 	struct tls_options tls;		 /* the caller's, set before opening */
 	struct redis_url server;	 /* the one that is open */
 	char moved[300];		 /* where Redis says that the key is */

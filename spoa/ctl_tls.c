@@ -15,7 +15,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-struct pipe {
+struct ctl_tls {
+	pthread_t thread; /* that carries */
 	struct event_base *base;
 	struct tls *tls;
 	struct bufferevent *plain;  /* our end of the socket pair */
@@ -25,7 +26,7 @@ struct pipe {
 	bool is_late; /* the handshake took too long */
 };
 
-static void free_pipe(struct pipe *pipe)
+static void free_pipe(struct ctl_tls *pipe)
 {
 	if (pipe->plain)
 		bufferevent_free(pipe->plain);
@@ -40,7 +41,7 @@ static void free_pipe(struct pipe *pipe)
 /* What came from one side goes to the other. */
 static void on_read(struct bufferevent *from, void *context)
 {
-	struct pipe *pipe = context;
+	struct ctl_tls *pipe = context;
 
 	bufferevent_write_buffer(from == pipe->plain ? pipe->secure
 						     : pipe->plain,
@@ -49,7 +50,7 @@ static void on_read(struct bufferevent *from, void *context)
 
 static void on_drained(struct bufferevent *plain, void *context)
 {
-	struct pipe *pipe = context;
+	struct ctl_tls *pipe = context;
 
 	(void)plain;
 	event_base_loopbreak(pipe->base);
@@ -59,7 +60,7 @@ static void on_drained(struct bufferevent *plain, void *context)
  * bytes are out. */
 static void on_event(struct bufferevent *from, short what, void *context)
 {
-	struct pipe *pipe = context;
+	struct ctl_tls *pipe = context;
 
 	if (what & BEV_EVENT_CONNECTED)
 		pipe->is_connected = true;
@@ -76,7 +77,7 @@ static void on_event(struct bufferevent *from, short what, void *context)
 
 static void on_limit(evutil_socket_t fd, short what, void *context)
 {
-	struct pipe *pipe = context;
+	struct ctl_tls *pipe = context;
 
 	(void)fd;
 	(void)what;
@@ -84,14 +85,18 @@ static void on_limit(evutil_socket_t fd, short what, void *context)
 	event_base_loopbreak(pipe->base);
 }
 
+/* The end of the server is seen at the plain socket too: it is only closed by
+ * ctl_tls_close. */
 static void *carry(void *context)
 {
-	event_base_dispatch(((struct pipe *)context)->base);
-	free_pipe(context);
+	struct ctl_tls *pipe = context;
+
+	event_base_dispatch(pipe->base);
+	shutdown(bufferevent_getfd(pipe->plain), SHUT_RDWR);
 	return NULL;
 }
 
-static bool open_sides(struct pipe *pipe, const struct tls_options *options,
+static bool open_sides(struct ctl_tls *pipe, const struct tls_options *options,
 		       const char *host, int fd, char why[TLS_WHY_MAX])
 {
 	snprintf(why, TLS_WHY_MAX, "out of memory");
@@ -123,7 +128,7 @@ static bool is_unreachable(int error)
 }
 
 /* Turns the loop until the handshake is over, one way or the other. */
-static bool shake_hands(struct pipe *pipe, const char *host, uint16_t port,
+static bool shake_hands(struct ctl_tls *pipe, const char *host, uint16_t port,
 			int timeout_ms, char why[TLS_WHY_MAX])
 {
 	const struct timeval limit = {.tv_sec = timeout_ms / 1000,
@@ -146,30 +151,37 @@ static bool shake_hands(struct pipe *pipe, const char *host, uint16_t port,
 	return pipe->is_connected;
 }
 
-int ctl_tls_open(const struct tls_options *options, const char *host,
-		 uint16_t port, int timeout_ms, char why[TLS_WHY_MAX])
+struct ctl_tls *ctl_tls_open(const struct tls_options *options,
+			     const char *host, uint16_t port, int timeout_ms,
+			     int *fd, char why[TLS_WHY_MAX])
 {
-	struct pipe *pipe = calloc(1, sizeof(*pipe));
+	struct ctl_tls *pipe = calloc(1, sizeof(*pipe));
 	int pair[2] = {-1, -1};
-	pthread_t thread;
 
 	snprintf(why, TLS_WHY_MAX, "out of memory");
 	if (!pipe ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
 		free(pipe);
-		return -1;
+		return NULL;
 	}
+	*fd = pair[0];
 	if (open_sides(pipe, options, host, pair[1], why) &&
 	    shake_hands(pipe, host, port, timeout_ms, why)) {
-		if (pthread_create(&thread, NULL, carry, pipe) == 0) {
-			pthread_detach(thread);
-			return pair[0];
-		}
+		if (pthread_create(&pipe->thread, NULL, carry, pipe) == 0)
+			return pipe;
 		snprintf(why, TLS_WHY_MAX, "no thread");
 	}
 	if (!pipe->plain)
 		close(pair[1]);
 	free_pipe(pipe);
 	close(pair[0]);
-	return -1;
+	return NULL;
+}
+
+void ctl_tls_close(struct ctl_tls *tls)
+{
+	if (!tls)
+		return;
+	pthread_join(tls->thread, NULL);
+	free_pipe(tls);
 }
