@@ -199,6 +199,54 @@ static const struct target *find_second(const struct route *route,
 	return NULL;
 }
 
+/* Do all serve, and is it known of all that they matter? */
+static bool all_serve(const struct route *route, const struct turn *turns,
+		      const uint8_t *states)
+{
+	size_t i;
+
+	for (i = 0; states && i < route->target_count; i++)
+		if (turns[i].slot != 0 && states[turns[i].slot] != BALANCE_USED)
+			return false;
+	return true;
+}
+
+/* What take_turn does, for the common case that all serve. False when it would
+ * name one place twice; nothing is changed then. */
+static bool take_turn_of_all(const struct route *route, struct turn *turns,
+			     struct choice *choice)
+{
+	const struct target *targets = route->targets;
+	int32_t first_place = INT32_MIN;
+	int32_t second_place = INT32_MIN;
+	int32_t total = 0;
+	size_t first = 0;
+	size_t second = 0;
+	size_t i;
+
+	for (i = 0; i < route->target_count; i++) {
+		int32_t place = turns[i].place + targets[i].weight;
+
+		total += targets[i].weight;
+		if (place > first_place) {
+			second = first;
+			second_place = first_place;
+			first = i;
+			first_place = place;
+		} else if (place > second_place) {
+			second = i;
+			second_place = place;
+		}
+	}
+	if (route_is_same_place(&targets[first], &targets[second]))
+		return false;
+	for (i = 0; i < route->target_count; i++)
+		turns[i].place += targets[i].weight;
+	turns[first].place -= total;
+	*choice = (struct choice){&targets[first], &targets[second]};
+	return true;
+}
+
 bool balance_choose(struct route *route, uint8_t *states, uint64_t client,
 		    struct choice *choice)
 {
@@ -211,6 +259,11 @@ bool balance_choose(struct route *route, uint8_t *states, uint64_t client,
 		choice->first = &route->targets[0];
 		return true;
 	}
+	if (route->is_uniform && route->target_count > 1 &&
+	    route->balance == ROUTE_ROUNDROBIN &&
+	    all_serve(route, ranking.turns, states) &&
+	    take_turn_of_all(route, ranking.turns, choice))
+		return true;
 	if (!route->has_turns || !rank_targets(route, &ranking))
 		return false;
 	if (ranking.is_backup || route->balance == ROUTE_FIRST)

@@ -440,9 +440,14 @@ static void finish_route(struct parser *in, struct span text)
 	struct route *route = in->route;
 	bool is_checked = route->check == ROUTE_CHECK_TCP ||
 			  route->check == ROUTE_CHECK_HTTP;
+	size_t i;
 
 	route->has_turns =
 		route->target_count > 1 || is_checked || route->name_count > 0;
+	route->is_uniform = true;
+	for (i = 0; i < route->target_count; i++)
+		if (route->targets[i].is_backup || !route->targets[i].weight)
+			route->is_uniform = false;
 	route->is_plain = route->target_count == 1 && !route->has_turns &&
 			  route->targets[0].weight > 0;
 	if (route->has_turns)

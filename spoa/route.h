@@ -100,6 +100,7 @@ struct route {
 	uint8_t check : 4;     /* enum route_check */
 	uint16_t is_plain : 1; /* the one target is always the answer */
 	uint16_t has_turns : 1;
+	uint16_t is_uniform : 1;     /* no backup, none of weight 0 */
 	uint16_t is_pending : 1;     /* a name in it is worth waiting for */
 	uint16_t has_unresolved : 1; /* or has no address, as far as is known */
 	uint16_t has_denied : 1; /* an address of a name may not be a target */

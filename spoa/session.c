@@ -523,11 +523,13 @@ static void put_target(struct spop_writer *w, const struct answer *a)
 
 static void put_second(struct spop_writer *w, const struct answer *a)
 {
-	if (a->address2_len == 4)
+	if (a->address2_len == 4) {
 		PUT_LITERAL(w, SET_VAR("\x03", "ip2", "\x06"));
-	else
+		spop_put_bytes(w, a->address2, 4);
+	} else {
 		PUT_LITERAL(w, SET_VAR("\x03", "ip2", "\x07"));
-	spop_put_bytes(w, a->address2, a->address2_len);
+		spop_put_bytes(w, a->address2, 16);
+	}
 	PUT_LITERAL(w, SET_VAR("\x05", "port2", "\x03"));
 	spop_put_varint(w, a->port2);
 }
