@@ -29,6 +29,7 @@ struct survey {
 	struct evhttp_request *request;
 	struct listing *listing;
 	size_t limit;
+	bool is_paged; /* a full page says where the next one begins */
 	LIST_ENTRY(survey) link;
 };
 
@@ -255,6 +256,8 @@ static void start_survey(struct admin *admin, struct evhttp_request *request,
 		*survey = (struct survey){.admin = admin,
 					  .request = request,
 					  .limit = options->limit,
+					  .is_paged = options->order ==
+						      LISTING_BY_NAME,
 					  .listing = listing_start(options)};
 	}
 	if (survey && survey->listing) {
@@ -285,7 +288,7 @@ static void list_routes(void *context, const struct listing_row *rows,
 					  now(survey->admin), &look))
 				explain_field(view, &look, &json);
 		json_close(&json, ']');
-		if (count == survey->limit)
+		if (survey->is_paged && count == survey->limit)
 			json_text(&json, "after",
 				  listing_field(&rows[count - 1]));
 		json_close(&json, '}');
@@ -305,17 +308,34 @@ static size_t read_limit(struct evhttp_request *request)
 	return limit >= 1 && limit <= LISTING_MAX ? (size_t)limit : 0;
 }
 
+/* By name unless `order` says by uses; false when it says something else. */
+static bool read_order(struct evhttp_request *request,
+		       enum listing_order *order)
+{
+	char *text = http_parameter(request, "order");
+	bool by_uses = text && !strcmp(text, "uses");
+	bool good = !text || by_uses || !strcmp(text, "name");
+
+	free(text);
+	*order = by_uses ? LISTING_BY_USES : LISTING_BY_NAME;
+	return good;
+}
+
 static void handle_routes(void *context, struct evhttp_request *request)
 {
 	struct admin *admin = context;
 	size_t limit = read_limit(request);
-	struct listing_options options = {
-		.order = LISTING_BY_NAME, .limit = limit, .done = list_routes};
+	struct listing_options options = {.limit = limit, .done = list_routes};
 	char *after;
 
 	if (limit == 0) {
 		http_refuse(request, HTTP_BADREQUEST,
 			    "limit must be a number from 1 to 1000");
+		return;
+	}
+	if (!read_order(request, &options.order)) {
+		http_refuse(request, HTTP_BADREQUEST,
+			    "order must be name or uses");
 		return;
 	}
 	after = http_parameter(request, "after");

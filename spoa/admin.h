@@ -8,7 +8,8 @@
  *   GET  /metrics   for Prometheus
  *   GET  /config    the options in force, and whence
  *   GET  /explain?host=        what would be answered, and why
- *   GET  /routes?after=&limit= what the cache knows, by name
+ *   GET  /routes?after=&limit= what the cache knows, by name; with
+ *                              order=uses the most used
  *   POST /flush[?host=]        believe nothing until Redis was asked again
  *   POST /expire?host=&ttl=    the same in that many seconds
  *

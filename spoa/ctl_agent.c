@@ -128,6 +128,21 @@ enum ctl_status ctl_agent_explain(struct ctl *ctl)
 	return status;
 }
 
+enum ctl_status ctl_agent_top(struct ctl *ctl)
+{
+	const char *count = "20";
+	char target[TARGET_MAX];
+	size_t len;
+
+	if (ctl->options.word_count > 0)
+		count = ctl->options.words[0];
+	len = strlen(count);
+	if (len == 0 || len > 4 || strspn(count, "0123456789") != len)
+		return ctl_complain(CTL_MISUSED, "top: not a number");
+	snprintf(target, sizeof(target), "/routes?order=uses&limit=%s", count);
+	return ask_and_print(ctl, "GET", target);
+}
+
 enum ctl_status ctl_agent_flush(struct ctl *ctl)
 {
 	enum ctl_status status = CTL_DONE;

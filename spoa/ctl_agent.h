@@ -17,6 +17,7 @@ bool ctl_agent_is_named(const struct ctl *ctl);
  * answer, CTL_REFUSED or CTL_MISSING when it says so. */
 enum ctl_status ctl_agent_config(struct ctl *ctl) MUST_CHECK;
 enum ctl_status ctl_agent_explain(struct ctl *ctl) MUST_CHECK;
+enum ctl_status ctl_agent_top(struct ctl *ctl) MUST_CHECK;
 
 /* Has this one agent alone read the hosts, or all, again. */
 enum ctl_status ctl_agent_flush(struct ctl *ctl) MUST_CHECK;

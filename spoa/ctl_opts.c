@@ -31,6 +31,8 @@ static const struct {
 	[CTL_FLUSH] = {"flush", "[HOST...]", 0, SIZE_MAX,
 		       "have all agents read these, or all, again"},
 	[CTL_WATCH] = {"watch", "", 0, 0, "show changes as they happen"},
+	[CTL_TOP] = {"top", "[N]", 0, 1,
+		     "the N most used routes of an agent, 20 or up to 1000"},
 	[CTL_CONFIG] = {"config", "", 0, 0, "what is in force in an agent"},
 };
 

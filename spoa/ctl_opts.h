@@ -24,6 +24,7 @@ enum ctl_command {
 	CTL_EXPLAIN,
 	CTL_FLUSH,
 	CTL_WATCH,
+	CTL_TOP,
 	CTL_CONFIG,
 	CTL_COMMANDS /* how many there are */
 };

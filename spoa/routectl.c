@@ -22,12 +22,13 @@
 #endif
 
 static enum ctl_status (*const commands[CTL_COMMANDS])(struct ctl *ctl) = {
-	[CTL_SET] = ctl_edit_set,	[CTL_GET] = ctl_read_get,
-	[CTL_DEL] = ctl_edit_del,	[CTL_LS] = ctl_read_ls,
-	[CTL_EXPORT] = ctl_read_export, [CTL_IMPORT] = ctl_import,
-	[CTL_DIFF] = ctl_import_diff,	[CTL_CHECK] = ctl_read_check,
-	[CTL_EXPLAIN] = ctl_explain,	[CTL_FLUSH] = ctl_edit_flush,
-	[CTL_WATCH] = ctl_watch,	[CTL_CONFIG] = ctl_agent_config,
+	[CTL_SET] = ctl_edit_set,	 [CTL_GET] = ctl_read_get,
+	[CTL_DEL] = ctl_edit_del,	 [CTL_LS] = ctl_read_ls,
+	[CTL_EXPORT] = ctl_read_export,	 [CTL_IMPORT] = ctl_import,
+	[CTL_DIFF] = ctl_import_diff,	 [CTL_CHECK] = ctl_read_check,
+	[CTL_EXPLAIN] = ctl_explain,	 [CTL_FLUSH] = ctl_edit_flush,
+	[CTL_WATCH] = ctl_watch,	 [CTL_TOP] = ctl_agent_top,
+	[CTL_CONFIG] = ctl_agent_config,
 };
 
 static bool read_rules(const struct opts_list *list, struct guard_rules *rules,

@@ -333,6 +333,19 @@ def test_routes_are_paged_by_name(routed):
         assert admin.ask("GET", f"/routes?limit={bad}")[0] == 400
 
 
+def test_the_most_used_routes(routed):
+    agent, admin, _ = routed({n: "10.0.0.1:80" for n in "abcd"}, "--ttl", "1h")
+    with Peer(agent.where) as peer:
+        for host, times in zip("abcd", (2, 9, 1, 5)):
+            for _ in range(times):
+                peer.ask(host)
+    page = admin.json("/routes?order=uses&limit=3")
+    assert [row["field"] for row in page["routes"]] == ["b", "d", "a"]
+    assert "after" not in page
+    assert admin.json("/routes?order=name") == admin.json("/routes")
+    assert admin.ask("GET", "/routes?order=age")[0] == 400
+
+
 def test_flush(routed):
     agent, admin, redis = routed({"a.example": "10.0.0.1:80",
                                   "b.example": "10.0.0.1:80"}, "--ttl", "1h")

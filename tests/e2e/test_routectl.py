@@ -690,6 +690,32 @@ def test_config_of_an_agent(admin, redis, tmp_path):
     assert ctl("config", "--config", "agent.conf") == table
 
 
+def test_top_explain_and_flush_of_an_agent(redis, start_agent, tmp_path):
+    ctl, where = Ctl(redis, tmp_path), f"127.0.0.1:{free_port()}"
+    for host in "abc":
+        ctl("set", f"{host}.example", T)
+    agent = start_agent("--redis", redis.url, "--admin", where)
+    with Peer(agent.where) as peer:
+        for host, times in zip("abc", (3, 9, 6)):
+            for _ in range(times):
+                peer.ask(f"{host}.example")
+    asked = "--admin", where
+    rows = ctl.json("top", "2", *asked)["routes"]
+    assert [row["field"] for row in rows] == ["b.example", "c.example"]
+    assert "FIELD" in ctl("top", *asked)
+    ctl("top", "1001", *asked, code=1)
+    assert "1 to 1000" in ctl.err
+    told = ctl.json("explain", "a.example", *asked)
+    assert told["status"] == "ok" and told["source"] == "cache"
+    assert "a.example" in ctl("explain", "a.example", *asked)
+    ctl("explain", "z.example", *asked, code=4)
+    ctl("explain", "a b", *asked, code=1)
+    ctl("flush", *asked)
+    ctl("flush", "a.example", "b.example", *asked)
+    ctl("flush", "a b", *asked, code=1)
+    assert agent.stop() == 0
+
+
 def test_an_agent_that_does_not_answer(ctl, tmp_path):
     for where in (f"127.0.0.1:{free_port()}", f"unix:{tmp_path}/nobody"):
         ctl("config", "--admin", where, code=3)
@@ -732,7 +758,8 @@ def test_the_agents_own_file(server, say, tmp_path):
 
 @pytest.mark.parametrize("words", [
     [], ["nope"], ["set", "a"], ["ls", "--nope"], ["ls", "--config", "/nope"],
-    ["ls", "--redis", "http://x"], ["config"]])
+    ["ls", "--redis", "http://x"], ["config"], ["top"],
+    ["top", "x"]])
 def test_wrong_use(ctl, words):
     done = subprocess.run([binary(), *words], capture_output=True, text=True,
                           timeout=30)
@@ -778,7 +805,7 @@ def test_the_commands_of_the_readme_run(ctl, say, tmp_path):
     """In the order of the table; each finds what the ones before left."""
     (tmp_path / "routes.txt").write_text(f"new.example {T}\n")
     for words in re.findall(r"^\| `routectl (.*?)`", section(), re.M):
-        if words.split()[0] in ("watch", "config"):
+        if words.split()[0] in ("watch", "top", "config"):
             continue
         done = subprocess.run(
             f"{' '.join(ctl.command())} {words}", shell=True, cwd=tmp_path,
