@@ -36,8 +36,8 @@ struct survey {
 struct admin {
 	const struct view *view;
 	struct http *http;
-	LIST_HEAD(, inquiry) inquiries;
-	LIST_HEAD(, survey) surveys;
+	LIST_HEAD(inquiry_list, inquiry) inquiries;
+	LIST_HEAD(survey_list, survey) surveys;
 };
 
 static int64_t now(const struct admin *admin)
@@ -370,18 +370,23 @@ struct admin *admin_new(const struct view *view)
 
 void admin_free(struct admin *admin)
 {
-	struct inquiry *inquiry;
-	struct survey *survey;
+	struct inquiry *inquiry, *next_inquiry;
+	struct survey *survey, *next_survey;
 
 	if (!admin)
 		return;
-	while ((inquiry = LIST_FIRST(&admin->inquiries)) != NULL) {
+	for (inquiry = LIST_FIRST(&admin->inquiries); inquiry;
+	     inquiry = next_inquiry) {
+		next_inquiry = LIST_NEXT(inquiry, link);
 		resolver_cancel(admin->view->resolver, &inquiry->waiter);
-		free_inquiry(inquiry);
+		free(inquiry->asked);
+		free(inquiry);
 	}
-	while ((survey = LIST_FIRST(&admin->surveys)) != NULL) {
+	for (survey = LIST_FIRST(&admin->surveys); survey;
+	     survey = next_survey) {
+		next_survey = LIST_NEXT(survey, link);
 		listing_cancel(survey->listing);
-		finish_survey(survey);
+		free(survey);
 	}
 	http_free(admin->http);
 	free(admin);

@@ -20,8 +20,7 @@ static const char *const reasons[ANSWER_STATUSES] = {
 	[ANSWER_OK] = "the first candidate that has a route",
 	[ANSWER_NOT_FOUND] = "no candidate has a route",
 	[ANSWER_BAD_HOST] = "this cannot be a host",
-	[ANSWER_BAD_ROUTE] = "the route cannot be read, or names a target that "
-			     "is not allowed",
+	[ANSWER_BAD_ROUTE] = "the value breaks the grammar or the guard",
 	[ANSWER_DOWN] = "no target of the route takes requests",
 	[ANSWER_UNAVAILABLE] = "Redis cannot be asked, and too little is known",
 };
