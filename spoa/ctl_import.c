@@ -68,7 +68,8 @@ static enum ctl_status load(struct import *import)
  * that; the agents hear of every write anyhow, if not by name. To be freed. */
 static char *name_chunk(const struct import *import, bool is_last, size_t *len)
 {
-	bool by_name = total(import) <= NAMES_MAX;
+	/* An agent may take an empty hash for an accident: `*` says no. */
+	bool by_name = total(import) <= NAMES_MAX && import->after.count > 0;
 	char *text = NULL;
 	FILE *out = open_memstream(&text, len);
 	size_t i;

@@ -337,12 +337,15 @@ def test_import_replace(ctl, say):
     assert sorted(say("HKEYS", "routes")) == ["keep.example", "new.example"]
 
 
-def test_removing_all_needs_a_yes(ctl, say):
+def test_removing_all_needs_a_yes(ctl, server, say):
     say("HSET", "routes", "a.example", T)
     name = ctl.file("# nothing\n")
     ctl("import", "--replace", name, code=1)
     assert "--yes" in ctl.err and say("HLEN", "routes") == 1
-    ctl("import", "--replace", "--yes", name)
+    with Speaker(server.where) as ears:
+        ears("SUBSCRIBE", "routes:changed")
+        ctl("import", "--replace", "--yes", name)
+        assert ears.reply()[2] == "*"  # it is meant: see --empty-guard
     assert say("EXISTS", "routes") == 0
     ctl("import", "--replace", name)  # nothing left to be asked about
 
