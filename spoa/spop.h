@@ -185,8 +185,9 @@ static inline void spop_put_bytes(struct spop_writer *w, const void *bytes,
 		w->failed = true;
 		return;
 	}
-	if (len > 0)
-		memcpy(w->p, bytes, len);
+	if (len == 0)
+		return;
+	memcpy(w->p, bytes, len);
 	w->p += len;
 }
 

@@ -342,7 +342,8 @@ def test_the_most_used_routes(routed):
     page = admin.json("/routes?order=uses&limit=3")
     assert [row["field"] for row in page["routes"]] == ["b", "d", "a"]
     assert "after" not in page
-    assert admin.json("/routes?order=name") == admin.json("/routes")
+    page = admin.json("/routes?order=name")
+    assert [row["field"] for row in page["routes"]] == list("abcd")
     assert admin.ask("GET", "/routes?order=age")[0] == 400
 
 
