@@ -122,17 +122,30 @@ static void on_bytes(struct evbuffer *input,
 		shutdown(bufferevent_getfd(place->socket), SHUT_RDWR);
 }
 
+/* Where the socket lies there was none: a place that still names it has lost
+ * its connection without a word. */
+static void forget_socket(struct http *http, const struct bufferevent *socket)
+{
+	size_t i;
+
+	for (i = 0; i < PLACES_MAX; i++)
+		if (http->places[i].socket == socket)
+			http->places[i].is_taken = false;
+}
+
 /* evhttp asks for the bufferevent of a new connection. Without memory it makes
  * one by itself, which has no place. */
 static struct bufferevent *take_place(struct event_base *base, void *context)
 {
 	struct http *http = context;
-	struct place *place = find_place(http);
 	struct bufferevent *socket =
 		bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+	struct place *place;
 
 	if (!socket)
 		return NULL;
+	forget_socket(http, socket);
+	place = find_place(http);
 	if (place) {
 		*place = (struct place){.http = http,
 					.socket = socket,

@@ -202,6 +202,20 @@ def test_slow_clients_end_and_harm_nobody(start):
             assert admin.get("/healthz") == "ok\n"
 
 
+def test_places_come_back(start):
+    """Whatever becomes of connections, there is room for the next ones."""
+    agent, admin = start()
+    for i in range(300):
+        with socket.create_connection(admin.where, 30) as sock:
+            if i % 3 == 0:  # as a load balancer looks whether a port is open
+                continue
+            sock.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+            if i % 3 == 1:
+                assert sock.recv(1000).startswith(b"HTTP/1.1 200")
+        assert admin.get("/healthz") == "ok\n"
+    assert "admin connections at their bound" not in agent.log()
+
+
 def test_dribbling_client_is_cut(start):
     _, admin = start()
     with open_slow(admin) as sock:
