@@ -36,6 +36,15 @@ static inline bool span_equal(struct span a, struct span b)
 	return a.len == b.len && (a.len == 0 || !memcmp(a.p, b.p, a.len));
 }
 
+/* Below 0 when `a` comes first by its bytes, 0 when they are equal. */
+static inline int span_compare(struct span a, struct span b)
+{
+	size_t len = a.len < b.len ? a.len : b.len;
+	int order = len > 0 ? memcmp(a.p, b.p, len) : 0;
+
+	return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
 /* Same bytes as the C string `text`. */
 static inline bool span_is(struct span a, const char *text)
 {

@@ -32,7 +32,6 @@ enum ctl_status ctl_complain(enum ctl_status status, const char *format, ...)
 
 	fputs("routectl: ", stderr);
 	va_start(args, format);
-	/* A false finding of clang-tidy 14. NOLINTNEXTLINE(*-valist.*) */
 	vfprintf(stderr, format, args);
 	va_end(args);
 	fputc('\n', stderr);
@@ -48,7 +47,6 @@ void ctl_note(const struct ctl *ctl, const char *format, ...)
 	fflush(stdout); /* what it is about comes first */
 	fputs("note: ", stderr);
 	va_start(args, format);
-	/* As above. NOLINTNEXTLINE(*-valist.*) */
 	vfprintf(stderr, format, args);
 	va_end(args);
 	fputc('\n', stderr);

@@ -57,19 +57,11 @@ bool ctl_pairs_add(struct ctl_pairs *pairs, struct span field,
 	return true;
 }
 
-static int compare_fields(struct span a, struct span b)
-{
-	size_t len = a.len < b.len ? a.len : b.len;
-	int order = len ? memcmp(a.p, b.p, len) : 0;
-
-	return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 static int compare_pairs(const void *one, const void *other)
 {
 	const struct ctl_pair *a = *(struct ctl_pair *const *)one;
 	const struct ctl_pair *b = *(struct ctl_pair *const *)other;
-	int order = compare_fields(a->field, b->field);
+	int order = span_compare(a->field, b->field);
 
 	return order != 0 ? order : (a->line > b->line) - (a->line < b->line);
 }
@@ -109,7 +101,7 @@ const struct ctl_pair *ctl_pairs_find(const struct ctl_pairs *pairs,
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 		const struct ctl_pair *pair = pairs->list[middle];
-		int order = compare_fields(pair->field, field);
+		int order = span_compare(pair->field, field);
 
 		if (order == 0)
 			return pair;
@@ -137,7 +129,7 @@ bool ctl_pairs_next_change(const struct ctl_pairs *before,
 		int order = 0;
 
 		if (was && is)
-			order = compare_fields(was->field, is->field);
+			order = span_compare(was->field, is->field);
 		if (order < 0)
 			is = NULL;
 		if (order > 0)

@@ -22,21 +22,11 @@ struct listing {
 	char after[CACHE_FIELD_MAX];
 };
 
-static int compare_spans(struct span a, struct span b)
-{
-	size_t len = a.len < b.len ? a.len : b.len;
-	int order = len > 0 ? memcmp(a.p, b.p, len) : 0;
-
-	if (order == 0 && a.len != b.len)
-		order = a.len < b.len ? -1 : 1;
-	return order;
-}
-
 /* Below 0 when `look` comes before `row`, 0 when it is the same field. */
 static int compare(const struct listing *listing, const struct cache_look *look,
 		   const struct listing_row *row)
 {
-	int by_name = compare_spans(look->field, listing_field(row));
+	int by_name = span_compare(look->field, listing_field(row));
 
 	if (by_name == 0 || listing->options.order == LISTING_BY_NAME ||
 	    look->uses == row->uses)
@@ -87,7 +77,7 @@ static void take(void *context, const struct cache_look *look)
 	size_t place, i;
 
 	if (!look->value ||
-	    (after.len && compare_spans(look->field, after) <= 0) ||
+	    (after.len && span_compare(look->field, after) <= 0) ||
 	    !find_place(listing, look, &place) ||
 	    is_listed(listing, look->field))
 		return;
