@@ -14,6 +14,8 @@
 #include "log.h"
 #include "scrape.h"
 
+enum { SURVEYS_MAX = 4 }; /* at a time: each takes a share of every turn */
+
 /* A request for an explanation that waits for the resolver. */
 struct inquiry {
 	struct waiter waiter; /* first: the resolver hands it back */
@@ -38,6 +40,7 @@ struct admin {
 	struct http *http;
 	LIST_HEAD(inquiry_list, inquiry) inquiries;
 	LIST_HEAD(survey_list, survey) surveys;
+	size_t survey_count;
 };
 
 static int64_t now(const struct admin *admin)
@@ -240,6 +243,7 @@ static void handle_explain(void *context, struct evhttp_request *request)
 static void finish_survey(struct survey *survey)
 {
 	LIST_REMOVE(survey, link);
+	survey->admin->survey_count--;
 	free(survey);
 }
 
@@ -247,8 +251,14 @@ static void finish_survey(struct survey *survey)
 static void start_survey(struct admin *admin, struct evhttp_request *request,
 			 struct listing_options *options)
 {
-	struct survey *survey = calloc(1, sizeof(*survey));
+	struct survey *survey;
 
+	if (admin->survey_count == SURVEYS_MAX) {
+		http_refuse(request, HTTP_SERVUNAVAIL,
+			    "too many listings under way, try again");
+		return;
+	}
+	survey = calloc(1, sizeof(*survey));
 	if (survey) {
 		options->loop = admin->view->loop;
 		options->cache = admin->view->cache;
@@ -262,6 +272,7 @@ static void start_survey(struct admin *admin, struct evhttp_request *request,
 	}
 	if (survey && survey->listing) {
 		LIST_INSERT_HEAD(&admin->surveys, survey, link);
+		admin->survey_count++;
 		return;
 	}
 	free(survey);

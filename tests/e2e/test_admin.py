@@ -347,6 +347,25 @@ def test_routes_are_paged_by_name(routed):
         assert admin.ask("GET", f"/routes?limit={bad}")[0] == 400
 
 
+def test_listings_at_a_time_are_bounded(start):
+    """Each takes its share of every turn, and a client may leave it behind."""
+    agent, admin = start()
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(socket.create_connection(admin.where, 30))
+                 for _ in range(20)]
+        for sock in socks:
+            sock.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+            assert sock.recv(1000).startswith(b"HTTP/1.1 200")
+        agent.pause()
+        for sock in socks:
+            sock.sendall(b"GET /routes HTTP/1.1\r\n\r\n")
+        agent.resume()
+        replies = [sock.recv(1000)[:12] for sock in socks]
+    assert replies.count(b"HTTP/1.1 200") >= 4
+    assert replies.count(b"HTTP/1.1 503") > 0
+    assert admin.json("/routes") == {"routes": []}
+
+
 def test_the_most_used_routes(routed):
     agent, admin, _ = routed({n: "10.0.0.1:80" for n in "abcd"}, "--ttl", "1h")
     with Peer(agent.where) as peer:
