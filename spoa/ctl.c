@@ -4,7 +4,6 @@
  */
 #include "ctl.h"
 
-#include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -141,14 +140,4 @@ enum ctl_status ctl_load(struct ctl *ctl, const char *pattern,
 	ctl_pairs_sort(pairs);
 	ctl_pairs_unite(pairs);
 	return CTL_DONE;
-}
-
-void ctl_show_target(const struct target *target, char text[CTL_SHOWN_MAX])
-{
-	char address[INET6_ADDRSTRLEN];
-
-	inet_ntop(target->is_ipv6 ? AF_INET6 : AF_INET, target->address,
-		  address, sizeof(address));
-	snprintf(text, CTL_SHOWN_MAX, target->is_ipv6 ? "[%s]:%u" : "%s:%u",
-		 address, target->port);
 }

@@ -72,7 +72,4 @@ bool ctl_judge_field(struct span field,
 enum ctl_status ctl_load(struct ctl *ctl, const char *pattern,
 			 struct ctl_pairs *pairs) MUST_CHECK;
 
-/* Puts a target's address and port, or name and port, into words. */
-void ctl_show_target(const struct target *target, char text[CTL_SHOWN_MAX]);
-
 #endif

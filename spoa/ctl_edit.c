@@ -112,7 +112,7 @@ static void note_loops(struct ctl *ctl)
 {
 	const struct route *route = &ctl->room.route;
 	const char *front = ctl->options.front;
-	char text[CTL_SHOWN_MAX];
+	char place[ROUTE_PLACE_MAX];
 	size_t i;
 
 	if (!front)
@@ -123,9 +123,10 @@ static void note_loops(struct ctl *ctl)
 		if (!ctl_front_takes(front, target->address,
 				     target->is_ipv6 ? 16 : 4, target->port))
 			continue;
-		ctl_show_target(target, text);
+		route_print_place(target->address, target->is_ipv6,
+				  target->port, place);
 		ctl_note(ctl, "%s is HAProxy itself (%s): requests would loop",
-			 text, front);
+			 place, front);
 	}
 }
 

@@ -18,16 +18,17 @@ static enum ctl_status fail_output(void)
 /* The targets of the route that was judged last. */
 static void write_targets(struct json *json, const struct route *route)
 {
-	char text[CTL_SHOWN_MAX];
+	char place[ROUTE_PLACE_MAX];
 	size_t i;
 
 	json_open(json, "targets", '[');
 	for (i = 0; i < route->target_count; i++) {
 		const struct target *target = &route->targets[i];
 
-		ctl_show_target(target, text);
+		route_print_place(target->address, target->is_ipv6,
+				  target->port, place);
 		json_open(json, NULL, '{');
-		json_text(json, "target", span_of(text));
+		json_text(json, "target", span_of(place));
 		json_number(json, "weight", target->weight);
 		json_bool(json, "backup", target->is_backup);
 		json_close(json, '}');

@@ -4,32 +4,20 @@
  */
 #include "events.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "json.h"
 #include "log.h"
+#include "route.h"
 
-enum { PLACE_MAX = INET6_ADDRSTRLEN + 10, CHANNEL_MAX = 1024 };
+enum { CHANNEL_MAX = 1024 };
 
 static const char *const event_words[] = {
 	[HEALTH_UP] = "up",
 	[HEALTH_DOWN] = "down",
 	[HEALTH_GONE] = "gone",
 };
-
-static void write_place(const struct roster_target *target,
-			char place[PLACE_MAX])
-{
-	char address[INET6_ADDRSTRLEN];
-	bool is_ipv6 = target->address_len == 16;
-
-	inet_ntop(is_ipv6 ? AF_INET6 : AF_INET, target->address, address,
-		  sizeof(address));
-	snprintf(place, PLACE_MAX, is_ipv6 ? "[%s]:%u" : "%s:%u", address,
-		 target->port);
-}
 
 static void write_line(const struct health_change *change, const char *place)
 {
@@ -102,9 +90,11 @@ static bool publish(const struct events *events,
 
 void events_tell(struct events *events, const struct health_change *change)
 {
-	char place[PLACE_MAX];
+	char place[ROUTE_PLACE_MAX];
 
-	write_place(&change->target, place);
+	route_print_place(change->target.address,
+			  change->target.address_len == 16, change->target.port,
+			  place);
 	write_line(change, place);
 	if (publish(events, change, place))
 		events->counters.published++;

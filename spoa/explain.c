@@ -5,7 +5,6 @@
  */
 #include "explain.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "balance.h"
@@ -28,12 +27,10 @@ static const char *const reasons[ANSWER_STATUSES] = {
 static void put_address(struct json *json, const char *key,
 			const uint8_t *address, bool is_ipv6, uint16_t port)
 {
-	char host[INET6_ADDRSTRLEN] = "";
-	char text[INET6_ADDRSTRLEN + 10];
+	char place[ROUTE_PLACE_MAX];
 
-	inet_ntop(is_ipv6 ? AF_INET6 : AF_INET, address, host, sizeof(host));
-	snprintf(text, sizeof(text), is_ipv6 ? "[%s]:%u" : "%s:%u", host, port);
-	json_text(json, key, span_of(text));
+	route_print_place(address, is_ipv6, port, place);
+	json_text(json, key, span_of(place));
 }
 
 static const char *target_state(const struct view *view, uint32_t slot)

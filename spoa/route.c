@@ -6,6 +6,7 @@
 #include "route.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 
 /* A cursor over the value; the first error stays. */
 struct parser {
@@ -37,6 +38,16 @@ static const char *const error_texts[] = {
 	[ROUTE_TOO_MANY] = "more than 256 targets",
 	[ROUTE_TOO_LONG] = "more than 16384 bytes",
 };
+
+void route_print_place(const uint8_t *address, bool is_ipv6, uint16_t port,
+		       char place[ROUTE_PLACE_MAX])
+{
+	char text[INET6_ADDRSTRLEN] = "";
+
+	inet_ntop(is_ipv6 ? AF_INET6 : AF_INET, address, text, sizeof(text));
+	snprintf(place, ROUTE_PLACE_MAX, is_ipv6 ? "[%s]:%u" : "%s:%u", text,
+		 port);
+}
 
 const char *route_error_text(enum route_error error)
 {

@@ -26,6 +26,7 @@ enum {
 	ROUTE_TARGETS_MAX = 256, /* of one route */
 	ROUTE_BACKEND_MAX = 64,	 /* bytes of a backend's name */
 	ROUTE_WEIGHT_MAX = 256,	 /* HAProxy's own limit */
+	ROUTE_PLACE_MAX = 56,	 /* bytes of an address and a port, with NUL */
 };
 
 /* What is wrong with a value; ROUTE_GOOD when nothing is. */
@@ -156,6 +157,10 @@ struct span route_path(const struct route *route);
 
 /* The turns of the targets, in their order; NULL without `has_turns`. */
 struct turn *route_turns(struct route *route);
+
+/* Writes address and port as a route does: 192.0.2.1:80 or [2001:db8::1]:80. */
+void route_print_place(const uint8_t *address, bool is_ipv6, uint16_t port,
+		       char place[ROUTE_PLACE_MAX]);
 
 /* An error in words for a log line. */
 const char *route_error_text(enum route_error error);

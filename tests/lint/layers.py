@@ -50,7 +50,7 @@ ROOMS = {
     "checker": BASE | {"loop", "roster"},
     "health": BASE | {"balance", "checker", "guard", "hash", "loop", "roster",
                       "watch", "log"},
-    "events": BASE | {"health", "json", "log"},
+    "events": BASE | {"health", "json", "log", "route"},
     "feedback": BASE | {"listener", "loop", "report", "log"},
     "runtime_api": BASE | {"loop"},
     "fastpath": BASE | {"cache", "lender", "loop", "resolver", "runtime_api",

@@ -556,6 +556,24 @@ static void test_copies_are_equal(void **state)
 	}
 }
 
+static void test_places(void **state)
+{
+	static const uint8_t v4[16] = {192, 0, 2, 1};
+	static const uint8_t v6[16] = {0x20, 1, 0xd, 0xb8, [15] = 1};
+	uint8_t longest[16];
+	char place[ROUTE_PLACE_MAX];
+
+	(void)state;
+	route_print_place(v4, false, 80, place);
+	assert_string_equal(place, "192.0.2.1:80");
+	route_print_place(v6, true, 65535, place);
+	assert_string_equal(place, "[2001:db8::1]:65535");
+	memset(longest, 0xff, sizeof(longest));
+	route_print_place(longest, true, 65535, place);
+	assert_string_equal(place,
+			    "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
+}
+
 static void test_errors_have_words(void **state)
 {
 	int error;
@@ -652,6 +670,7 @@ int main(void)
 		cmocka_unit_test(test_largest_route),
 		cmocka_unit_test(test_backend_of_64_bytes),
 		cmocka_unit_test(test_copies_are_equal),
+		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_errors_have_words),
 		cmocka_unit_test(test_mutations_do_no_harm),
 	};
