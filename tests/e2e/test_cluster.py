@@ -183,10 +183,10 @@ def test_figures_slot_moved_under_changes(ask, cluster):
 def test_owner_fails(ask, redis_binary):
     """Its replica takes over; known hosts do not notice."""
     with Cluster(redis_binary, replicas=3) as cluster:
-        cluster.do("HSET", "routes", "a.example", T, "b.example", T)
         owner = cluster.owner("routes")
         with Speaker(owner.where) as say:
-            say("WAIT", 1, 5000)
+            say("HSET", "routes", "a.example", T, "b.example", T)
+            assert say("WAIT", 1, 10000) == 1  # for this connection's writes
         seeds = [node.url for node in cluster.nodes if node is not owner]
         ask.start(*seeds[:2], options=("--lookup-timeout", "100ms"))
         up(ask)
@@ -194,6 +194,7 @@ def test_owner_fails(ask, redis_binary):
         with Load(ask.agent.where, ["a.example"], 500) as load:
             owner.kill()
             until(lambda: cluster.owner("routes"), "another owner", 20)
+            cluster.settle()
             cluster.do("HSET", "routes", "a.example", U)
             start = time.perf_counter()
             comes(ask, "a.example", U, 5)
@@ -219,6 +220,7 @@ def test_owner_steps_down(ask, redis_binary):
             time.sleep(0.2)
             return cluster.owner("routes") is replica
         until(step_down, "another owner", 30)
+        cluster.settle()
         cluster.do("HSET", "routes", "a.example", U)
         comes(ask, "a.example", U, 5)
 

@@ -28,7 +28,7 @@ class Cluster(contextlib.ExitStack):
         super().__init__()
         self.nodes = [self.enter_context(Redis(
             "--cluster-enabled", "yes", "--cluster-port", str(free_port()),
-            "--cluster-node-timeout", "500",
+            "--cluster-node-timeout", "1000",
             "--cluster-replica-validity-factor", "0", "--appendonly", "no",
             "--repl-diskless-sync-delay", "0", binary=binary))
             for _ in range(masters + replicas)]
@@ -46,9 +46,9 @@ class Cluster(contextlib.ExitStack):
         for n, node in enumerate(self.nodes[masters:]):
             with self.say(node) as say:
                 until(lambda say=say, n=n: self.follow(say, n), "a master")
-        for n, node in enumerate(self.nodes[masters:]):
-            until(lambda n=n: self.nodes[n].info("connected_slaves") == "1",
-                  "a replica", 30)
+        for node in self.nodes[masters:]:
+            until(lambda node=node: node.info("master_link_status") == "up",
+                  "a replica in step", 30)
 
     def follow(self, say, n):
         try:
@@ -83,9 +83,15 @@ class Cluster(contextlib.ExitStack):
                     pass
         return None
 
+    def settle(self):
+        """Waits until all living nodes agree that the cluster is up."""
+        until(lambda: all(self.well(node) for node in self.nodes
+                          if node.running), "a cluster that is up", 30)
+
     def do(self, *words):
         """A command at whatever node takes it, as a cluster's client does."""
-        seen, node, asking = set(), self.nodes[0], []
+        seen, asking = set(), []
+        node = next(node for node in self.nodes if node.running)
         for _ in range(20):
             with self.say(node) as say:
                 try:
