@@ -32,6 +32,7 @@ test  openssl         openssl
 test  python3         /usr/bin/python3
 test  python3-pytest  py:pytest
 test  libcmocka-dev   lib:cmocka
+test  binutils        readelf
 test  mandoc          mandoc
 test  dnsmasq-base    dnsmasq
 test  nghttp2-client  h2load
