@@ -108,7 +108,7 @@ links_bad_routes := hash log route
 links_sweep := cache hash
 links_routes := balance cache guard hash route session spop
 links_balance := route
-links_resolver := host sweep routes $(links_routes)
+links_resolver := flights host sweep walk routes $(links_routes)
 links_lent := hash
 links_lender := lent resolver $(links_resolver)
 unit_tests := $(unit_rooms:%=$(out)/tests/unit/test_%)

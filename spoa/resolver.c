@@ -10,29 +10,7 @@
 
 #include "host.h"
 #include "sweep.h"
-
-TAILQ_HEAD(waiter_queue, waiter);
-TAILQ_HEAD(flight_queue, flight);
-
-/* One question to the store, for one host. */
-struct flight {
-	struct lookup lookup; /* the fields asked for */
-	struct resolver *resolver;
-	struct flight *chain; /* next in the bucket */
-	struct waiter_queue waiters;
-	TAILQ_ENTRY(flight)
-	in_naming; /* while it waits for names, not for the
-		      store */
-	bool is_naming;
-	bool is_told; /* by the store */
-	struct span fields[HOST_CANDIDATES];
-	int64_t asked_ms;
-	uint32_t epoch; /* in which it was asked */
-	uint16_t asked; /* bit i: candidate i is asked for */
-	struct host host;
-	struct host_candidates candidates;
-	char texts[]; /* of the fields */
-};
+#include "walk.h"
 
 /* What is known of a host, for all who ask. */
 struct finding {
@@ -42,29 +20,10 @@ struct finding {
 	struct span field; /* that holds it */
 };
 
-/* What the cache says of a host's candidates. */
-struct walk {
-	struct host_candidates candidates;
-	struct host_field room;
-	uint16_t unknown; /* bit i: candidate i is not fresh */
-	uint16_t absent;  /* bit i: candidate i is fresh and absent */
-	bool is_due;	  /* something fresh that was used nears its end */
-	bool is_broken;	  /* a candidate before the end is not even stale */
-	bool is_present;  /* `hit` is the first present candidate */
-	size_t winner;	  /* its number */
-	struct cache_hit hit;
-};
-
 struct resolver {
-	struct resolver_options options;
-	struct hash_secret secret;
 	struct cache *cache;
-	struct store *store;
-	struct waiter_queue queue; /* all waiters, by deadline */
-	struct flight_queue naming;
+	struct flights flights;
 	bool is_renamed; /* names have other addresses */
-	struct flight **buckets;
-	size_t mask; /* number of buckets, a power of two, less one */
 	int64_t now_ms;
 	struct resolver_counters counters;
 	struct sweep *sweep;
@@ -77,6 +36,8 @@ struct resolver {
 static void hear(void *context, enum store_news news, struct span field,
 		 int64_t now_ms);
 static void hear_names(void *context);
+static void finish_flight(struct lookup *lookup, enum store_status status,
+			  const struct store_value *values, int64_t now_ms);
 static void keep_swept(void *context, struct span field,
 		       const struct store_value *value, int64_t asked_ms,
 		       uint32_t epoch, int64_t now_ms);
@@ -96,28 +57,24 @@ struct resolver *resolver_new(const struct resolver_options *options,
 					      .guard = options->guard,
 					      .bad_route = options->bad_route,
 					      .context = options->context};
-	size_t buckets = 64;
+	const struct flights_options flights = {
+		.cache = cache,
+		.store = store,
+		.lookup_timeout_ms = options->lookup_timeout_ms,
+		.waiting_max = options->waiting_max,
+		.done = finish_flight,
+		.context = resolver};
 
 	if (!resolver)
 		return NULL;
-	while (buckets < options->waiting_max / 4)
-		buckets *= 2;
-	resolver->buckets = calloc(buckets, sizeof(struct flight *));
 	resolver->sweep = sweep_new(&sweep);
-	if (!resolver->buckets || !resolver->sweep) {
-		sweep_free(resolver->sweep);
-		free(resolver->buckets);
-		free(resolver);
+	if (!flights_init(&resolver->flights, &flights, secret) ||
+	    !resolver->sweep) {
+		resolver_free(resolver);
 		return NULL;
 	}
 	routes_init(&resolver->routes, &routes);
-	resolver->mask = buckets - 1;
-	resolver->options = *options;
-	resolver->secret = *secret;
 	resolver->cache = cache;
-	resolver->store = store;
-	TAILQ_INIT(&resolver->queue);
-	TAILQ_INIT(&resolver->naming);
 	if (options->dns) {
 		options->dns->changed = hear_names;
 		options->dns->context = resolver;
@@ -129,23 +86,17 @@ struct resolver *resolver_new(const struct resolver_options *options,
 
 void resolver_free(struct resolver *resolver)
 {
-	size_t i;
-
 	if (!resolver)
 		return;
-	for (i = 0; i <= resolver->mask; i++) {
-		struct flight *flight = resolver->buckets[i];
-
-		while (flight) {
-			struct flight *next = flight->chain;
-
-			free(flight);
-			flight = next;
-		}
-	}
+	flights_fini(&resolver->flights);
 	sweep_free(resolver->sweep);
-	free(resolver->buckets);
 	free(resolver);
+}
+
+const struct flights_counters *
+resolver_count_flights(const struct resolver *resolver)
+{
+	return &resolver->flights.counters;
 }
 
 const struct routes_counters *
@@ -159,51 +110,9 @@ const struct resolver_counters *resolver_count(const struct resolver *resolver)
 	return &resolver->counters;
 }
 
-/* Looks at one candidate. Returns true when the walk is over: a fresh one is
- * present, and no later one matters. */
-static bool look_at(struct resolver *resolver, const struct host *host,
-		    size_t i, struct walk *walk)
+static struct resolver *resolver_of(const struct flight *flight)
 {
-	struct span field =
-		host_candidate(host, &walk->candidates, i, &walk->room);
-	struct cache_hit hit;
-	enum cache_state state =
-		cache_get(resolver->cache, field, resolver->now_ms, &hit);
-	bool wins = state != CACHE_UNKNOWN && hit.value && !walk->is_present &&
-		    !walk->is_broken;
-
-	if (state == CACHE_UNKNOWN && !walk->is_present)
-		walk->is_broken = true;
-	if (state != CACHE_FRESH)
-		walk->unknown |= (uint16_t)(1U << i);
-	else if (!hit.value)
-		walk->absent |= (uint16_t)(1U << i);
-	if (state == CACHE_FRESH)
-		walk->is_due |= hit.is_due;
-	if (wins) {
-		walk->is_present = true;
-		walk->winner = i;
-		walk->hit = hit;
-	}
-	return state == CACHE_FRESH && hit.value;
-}
-
-static void walk_cache(struct resolver *resolver, const struct host *host,
-		       struct walk *walk)
-{
-	size_t i;
-
-	walk->unknown = walk->absent = 0;
-	walk->is_due = walk->is_broken = walk->is_present = false;
-	/* Most hosts have a route of their own: list the others if not. */
-	walk->candidates.count = 1;
-	walk->candidates.start[0] = 0;
-	if (look_at(resolver, host, 0, walk))
-		return;
-	host_list_candidates(host, &walk->candidates);
-	for (i = 1; i < walk->candidates.count; i++)
-		if (look_at(resolver, host, i, walk))
-			return;
+	return flight->flights->options.context;
 }
 
 /* The answer to one of those who ask; each may get another target. */
@@ -268,7 +177,7 @@ static struct finding find_without_store(struct resolver *resolver,
 {
 	struct walk walk;
 
-	walk_cache(resolver, host, &walk);
+	walk_cache(resolver->cache, host, resolver->now_ms, &walk);
 	if (walk.is_present)
 		return find_winner(resolver, host, &walk,
 				   walk.unknown ? ANSWER_FROM_STALE
@@ -278,211 +187,29 @@ static struct finding find_without_store(struct resolver *resolver,
 	return find_nothing(ANSWER_UNAVAILABLE, ANSWER_FROM_NONE);
 }
 
-static struct flight **find_flight(struct resolver *resolver,
-				   const struct host *host)
+void resolver_cancel(struct resolver *resolver, struct waiter *waiter)
 {
-	size_t bucket =
-		hash_span(&resolver->secret, host_span(host)) & resolver->mask;
-	struct flight **slot = &resolver->buckets[bucket];
-
-	while (*slot && !span_equal(host_span(&(*slot)->host), host_span(host)))
-		slot = &(*slot)->chain;
-	return slot;
+	flights_leave(&resolver->flights, waiter);
 }
 
-static void free_flight(struct resolver *resolver, struct flight *flight)
+static bool join_flight(struct resolver *resolver, const struct host *host,
+			uint16_t unknown, const struct question *question,
+			struct waiter *waiter)
 {
-	*find_flight(resolver, &flight->host) = flight->chain;
-	resolver->counters.flights--;
-	free(flight);
+	return flights_join(&resolver->flights, host, unknown,
+			    routes_client(question->client), waiter,
+			    resolver->now_ms);
 }
 
-/* Writes the fields that are asked for into the flight. */
-static void list_fields(struct flight *flight, uint16_t asked)
-{
-	struct host_field room;
-	char *text = flight->texts;
-	size_t i;
-
-	flight->asked = asked;
-	flight->lookup.fields = flight->fields;
-	flight->lookup.count = 0;
-	for (i = 0; i < flight->candidates.count; i++) {
-		struct span field = host_candidate(
-			&flight->host, &flight->candidates, i, &room);
-
-		if (!(asked & 1U << i))
-			continue;
-		memcpy(text, field.p, field.len);
-		flight->fields[flight->lookup.count++] =
-			(struct span){text, field.len};
-		text += field.len;
-	}
-}
-
-static size_t texts_size(const struct host *host,
-			 const struct host_candidates *list)
-{
-	size_t size = 0;
-	size_t i;
-
-	for (i = 0; i < list->count; i++)
-		size += host->len - list->start[i] + (size_t)1;
-	return size;
-}
-
-static void finish_flight(struct lookup *lookup, enum store_status status,
-			  const struct store_value *values, int64_t now_ms);
-
-static void note_flight(struct lookup *lookup, int64_t now_ms)
-{
-	struct flight *flight = (struct flight *)lookup;
-
-	flight->asked_ms = now_ms;
-	flight->epoch = cache_epoch(flight->resolver->cache);
-}
-
-/* A flight that nobody has to do with yet; NULL when too much is under way. */
-static struct flight *make_flight(struct resolver *resolver,
-				  const struct host *host)
-{
-	struct host_candidates candidates;
-	struct flight *flight;
-
-	if (resolver->counters.flights >= resolver->options.waiting_max) {
-		resolver->counters.refused++;
-		return NULL;
-	}
-	host_list_candidates(host, &candidates);
-	flight = calloc(1, sizeof(*flight) + texts_size(host, &candidates));
-	if (!flight)
-		return NULL;
-	flight->resolver = resolver;
-	flight->host = *host;
-	flight->candidates = candidates;
-	flight->lookup.sent = note_flight;
-	flight->lookup.done = finish_flight;
-	TAILQ_INIT(&flight->waiters);
-	return flight;
-}
-
-static void keep_flight(struct resolver *resolver, struct flight *flight)
-{
-	struct flight **slot = find_flight(resolver, &flight->host);
-
-	flight->chain = *slot;
-	*slot = flight;
-	resolver->counters.flights++;
-}
-
-/* Asks the store for the candidates in `asked`; NULL when it cannot be
- * asked. */
-static struct flight *start_flight(struct resolver *resolver,
-				   const struct host *host, uint16_t asked)
-{
-	struct flight *flight = make_flight(resolver, host);
-
-	if (!flight)
-		return NULL;
-	list_fields(flight, asked);
-	if (!resolver->store->ask(resolver->store, &flight->lookup,
-				  resolver->now_ms)) {
-		free(flight);
-		return NULL;
-	}
-	keep_flight(resolver, flight);
-	return flight;
-}
-
-static void begin_naming(struct flight *flight)
-{
-	flight->is_naming = true;
-	TAILQ_INSERT_TAIL(&flight->resolver->naming, flight, in_naming);
-}
-
-/* Waits for names alone: the route itself is known. */
-static struct flight *start_naming(struct resolver *resolver,
-				   const struct host *host)
-{
-	struct flight *flight = make_flight(resolver, host);
-
-	if (!flight)
-		return NULL;
-	flight->epoch = cache_epoch(resolver->cache);
-	keep_flight(resolver, flight);
-	begin_naming(flight);
-	resolver->counters.namings++;
-	return flight;
-}
-
-/* Asks ahead for what nears its end, unless that is being done. */
+/* Asks ahead for what nears its end. */
 static void refresh(struct resolver *resolver, const struct host *host,
 		    const struct walk *walk)
 {
 	uint16_t used = walk->absent;
 
-	if (*find_flight(resolver, host))
-		return;
 	if (walk->is_present)
 		used |= (uint16_t)(1U << walk->winner);
-	if (start_flight(resolver, host, used))
-		resolver->counters.refreshes++;
-}
-
-static void detach(struct resolver *resolver, struct waiter *waiter)
-{
-	TAILQ_REMOVE(&waiter->flight->waiters, waiter, in_flight);
-	TAILQ_REMOVE(&resolver->queue, waiter, in_queue);
-	waiter->flight = NULL;
-	resolver->counters.waiting--;
-}
-
-void resolver_cancel(struct resolver *resolver, struct waiter *waiter)
-{
-	if (waiter->flight)
-		detach(resolver, waiter);
-}
-
-static void attach(struct resolver *resolver, struct flight *flight,
-		   struct span client, struct waiter *waiter)
-{
-	waiter->flight = flight;
-	waiter->client = routes_client(client);
-	waiter->epoch = cache_epoch(resolver->cache);
-	waiter->deadline_ms =
-		resolver->now_ms + resolver->options.lookup_timeout_ms;
-	TAILQ_INSERT_TAIL(&flight->waiters, waiter, in_flight);
-	TAILQ_INSERT_TAIL(&resolver->queue, waiter, in_queue);
-	resolver->counters.waiting++;
-}
-
-/* Waits for the store to tell of the candidates in `unknown`, or, when that is
- * 0, for names. */
-static bool join_flight(struct resolver *resolver, const struct host *host,
-			uint16_t unknown, struct span client,
-			struct waiter *waiter)
-{
-	struct store *store = resolver->store;
-	struct flight *flight = *find_flight(resolver, host);
-
-	if (resolver->counters.waiting >= resolver->options.waiting_max) {
-		resolver->counters.refused++;
-		return false;
-	}
-	if (flight && unknown && !flight->is_naming &&
-	    !store->is_up(store, resolver->now_ms))
-		return false;
-	if (flight) {
-		resolver->counters.joins++;
-	} else {
-		flight = unknown ? start_flight(resolver, host, unknown)
-				 : start_naming(resolver, host);
-		if (!flight)
-			return false;
-		resolver->counters.lookups += unknown != 0;
-	}
-	attach(resolver, flight, client, waiter);
-	return true;
+	flights_refresh(&resolver->flights, host, used, resolver->now_ms);
 }
 
 /* Brings the names of what was found up to date; is it worth to wait for
@@ -559,9 +286,9 @@ enum resolver_result resolver_ask(struct resolver *resolver,
 		fill_answer(resolver, &found, 0, answer);
 		return RESOLVER_DONE;
 	}
-	walk_cache(resolver, known, &walk);
-	if (walk.unknown && join_flight(resolver, known, walk.unknown,
-					question->client, waiter))
+	walk_cache(resolver->cache, known, now_ms, &walk);
+	if (walk.unknown &&
+	    join_flight(resolver, known, walk.unknown, question, waiter))
 		return RESOLVER_PENDING;
 	if (walk.unknown)
 		found = find_without_store(resolver, known);
@@ -572,7 +299,7 @@ enum resolver_result resolver_ask(struct resolver *resolver,
 	if (!walk.unknown && walk.is_due)
 		refresh(resolver, known, &walk);
 	if (settle(resolver, &found) &&
-	    join_flight(resolver, known, 0, question->client, waiter))
+	    join_flight(resolver, known, 0, question, waiter))
 		return RESOLVER_PENDING;
 	fill_answer(resolver, &found, client_of(question, found.route), answer);
 	if (!walk.unknown)
@@ -594,7 +321,7 @@ bool resolver_peek(struct resolver *resolver, struct span host, int64_t now_ms,
 	known.len = (uint8_t)host.len;
 	memcpy(known.name, host.p, host.len);
 	resolver->now_ms = now_ms;
-	walk_cache(resolver, &known, &walk);
+	walk_cache(resolver->cache, &known, now_ms, &walk);
 	if (walk.unknown)
 		return false;
 	if (!walk.is_present)
@@ -641,7 +368,7 @@ static void keep_value(struct resolver *resolver, struct span host,
 static bool find_reply(struct flight *flight, const struct store_value *values,
 		       struct finding *found)
 {
-	struct resolver *resolver = flight->resolver;
+	struct resolver *resolver = resolver_of(flight);
 	size_t reply = 0;
 	size_t i;
 
@@ -671,23 +398,12 @@ static bool find_reply(struct flight *flight, const struct store_value *values,
 	return true;
 }
 
-/* Asks once more, for all candidates. */
-static bool ask_again(struct flight *flight)
-{
-	struct resolver *resolver = flight->resolver;
-	uint16_t all = (uint16_t)((1U << flight->candidates.count) - 1);
-
-	list_fields(flight, all);
-	return resolver->store->ask(resolver->store, &flight->lookup,
-				    resolver->now_ms);
-}
-
 /* Answers the waiters that asked in `epoch` or before; false when there are
  * others, for whom the answer may be too old. */
 static bool answer_waiters(struct flight *flight, uint32_t epoch,
 			   const struct finding *found)
 {
-	struct resolver *resolver = flight->resolver;
+	struct resolver *resolver = resolver_of(flight);
 	struct waiter *waiter;
 	struct answer answer;
 
@@ -695,7 +411,7 @@ static bool answer_waiters(struct flight *flight, uint32_t epoch,
 	while ((waiter = TAILQ_FIRST(&flight->waiters)) != NULL) {
 		if ((int32_t)(waiter->epoch - epoch) > 0)
 			return false;
-		detach(resolver, waiter);
+		flights_leave(&resolver->flights, waiter);
 		fill_answer(resolver, found, waiter->client, &answer);
 		waiter->answered(waiter, &answer);
 	}
@@ -705,7 +421,7 @@ static bool answer_waiters(struct flight *flight, uint32_t epoch,
 static void note_flight_asked(struct flight *flight,
 			      const struct finding *found)
 {
-	struct resolver *resolver = flight->resolver;
+	struct resolver *resolver = resolver_of(flight);
 	const struct resolver_lending *lending = resolver->lending;
 
 	if (lending && found->status == ANSWER_OK &&
@@ -723,15 +439,15 @@ static bool take_reply(struct flight *flight, const struct store_value *values)
 
 	/* Backwards: the first value is kept last, as routes_find wants it. */
 	for (i = lookup->count; i-- > 0;)
-		keep_value(flight->resolver, host_span(&flight->host),
+		keep_value(resolver_of(flight), host_span(&flight->host),
 			   lookup->fields[i], &values[i], flight->asked_ms,
 			   flight->epoch);
 	flight->is_told = true;
 	if (!find_reply(flight, values, &found))
 		return false;
 	if (!TAILQ_EMPTY(&flight->waiters) &&
-	    settle(flight->resolver, &found)) {
-		begin_naming(flight);
+	    settle(resolver_of(flight), &found)) {
+		flights_begin_naming(flight);
 		return true;
 	}
 	if (!TAILQ_EMPTY(&flight->waiters))
@@ -742,7 +458,7 @@ static bool take_reply(struct flight *flight, const struct store_value *values)
 /* Answers those who are left from what is known, and is over. */
 static void end_flight(struct flight *flight)
 {
-	struct resolver *resolver = flight->resolver;
+	struct resolver *resolver = resolver_of(flight);
 	struct finding found;
 	struct waiter *waiter;
 
@@ -750,20 +466,20 @@ static void end_flight(struct flight *flight)
 		found = find_without_store(resolver, &flight->host);
 		answer_waiters(flight, waiter->epoch, &found);
 	}
-	free_flight(resolver, flight);
+	flights_end(flight);
 }
 
 static void finish_flight(struct lookup *lookup, enum store_status status,
 			  const struct store_value *values, int64_t now_ms)
 {
 	struct flight *flight = (struct flight *)lookup;
-	struct resolver *resolver = flight->resolver;
+	struct resolver *resolver = resolver_of(flight);
 
 	resolver->now_ms = now_ms;
 	/* What the reply relied on may have left the cache or come to its end,
 	 * or a change was heard of after it was asked for. */
 	if (status == STORE_ANSWERED && !take_reply(flight, values) &&
-	    ask_again(flight))
+	    flights_ask_again(flight, now_ms))
 		return;
 	if (!flight->is_naming)
 		end_flight(flight);
@@ -772,17 +488,17 @@ static void finish_flight(struct lookup *lookup, enum store_status status,
 /* Names that the flight waits for may have addresses by now. */
 static void go_on_naming(struct flight *flight)
 {
-	struct resolver *resolver = flight->resolver;
+	struct resolver *resolver = resolver_of(flight);
 	struct finding found = find_without_store(resolver, &flight->host);
 
 	if (!TAILQ_EMPTY(&flight->waiters) && settle(resolver, &found))
 		return;
-	TAILQ_REMOVE(&resolver->naming, flight, in_naming);
-	flight->is_naming = false;
+	flights_end_naming(flight);
 	if (flight->is_told && found.status == ANSWER_OK)
 		found.source = ANSWER_FROM_REDIS;
 	/* Those who came after a change must hear of what it changed. */
-	if (!answer_waiters(flight, flight->epoch, &found) && ask_again(flight))
+	if (!answer_waiters(flight, flight->epoch, &found) &&
+	    flights_ask_again(flight, resolver->now_ms))
 		return;
 	end_flight(flight);
 }
@@ -801,8 +517,9 @@ static void look_at_names(struct resolver *resolver)
 	if (!resolver->is_renamed)
 		return;
 	resolver->is_renamed = false;
-	for (flight = TAILQ_FIRST(&resolver->naming); flight; flight = next) {
-		next = TAILQ_NEXT(flight, in_naming);
+	for (flight = TAILQ_FIRST(&resolver->flights.naming); flight;
+	     flight = next) {
+		next = TAILQ_NEXT(flight, link);
 		go_on_naming(flight);
 	}
 }
@@ -872,14 +589,14 @@ int64_t resolver_expire(struct resolver *resolver, int64_t now_ms)
 
 	resolver->now_ms = now_ms;
 	look_at_names(resolver);
-	while ((waiter = TAILQ_FIRST(&resolver->queue)) != NULL) {
+	while ((waiter = TAILQ_FIRST(&resolver->flights.queue)) != NULL) {
 		struct host host = waiter->flight->host;
 		struct finding found;
 		struct answer answer;
 
 		if (waiter->deadline_ms > now_ms)
 			return waiter->deadline_ms;
-		detach(resolver, waiter);
+		flights_leave(&resolver->flights, waiter);
 		resolver->counters.timeouts++;
 		found = find_without_store(resolver, &host);
 		fill_answer(resolver, &found, waiter->client, &answer);

@@ -11,6 +11,7 @@
 #define SPOA_RESOLVER_H
 
 #include "cache.h"
+#include "flights.h"
 #include "hash.h"
 #include "routes.h"
 #include "session.h"
@@ -19,22 +20,7 @@
 
 enum { RESOLVER_FORESEEN = 16 };
 
-struct flight;
 struct resolver;
-
-/* One request that waits. Its memory is the caller's; it must stay until the
- * request was answered or cancelled. */
-struct waiter {
-	/* The caller's: called once, unless the waiter is cancelled, when it is
-	 * no longer the resolver's. The answer lives during the call. */
-	void (*answered)(struct waiter *waiter, const struct answer *answer);
-	struct flight *flight;
-	int64_t deadline_ms;
-	uint64_t client; /* see routes_client */
-	uint32_t epoch;	 /* in which it asked */
-	TAILQ_ENTRY(waiter) in_flight;
-	TAILQ_ENTRY(waiter) in_queue;
-};
 
 struct resolver_options {
 	int64_t lookup_timeout_ms; /* after this a request stops waiting */
@@ -47,18 +33,11 @@ struct resolver_options {
 	void *context;
 };
 
-/* Counts since the start, but for the two numbers of what is under way. */
+/* Counts since the start. */
 struct resolver_counters {
-	size_t flights;
-	size_t waiting;
-	uint64_t lookups;   /* flights that were started */
-	uint64_t joins;	    /* requests that joined a flight under way */
-	uint64_t refreshes; /* flights started ahead, with nobody waiting */
-	uint64_t namings;   /* flights that waited for names alone */
-	uint64_t timeouts;  /* requests that waited too long */
-	uint64_t refused;   /* requests beyond waiting_max */
-	uint64_t epochs;    /* changes that were heard of */
-	uint64_t rereads;   /* fields read again because of them */
+	uint64_t timeouts; /* requests that waited too long */
+	uint64_t epochs;   /* changes that were heard of */
+	uint64_t rereads;  /* fields read again because of them */
 };
 
 /* An answer that may be lent: one IPv4 target, the same for every client. */
@@ -152,7 +131,9 @@ void resolver_set_lending(struct resolver *resolver,
 bool resolver_peek(struct resolver *resolver, struct span host, int64_t now_ms,
 		   struct resolver_loan *loan) MUST_CHECK;
 
-/* What it counts of values and targets. */
+/* What it counts of lookups, and of values and targets. */
+const struct flights_counters *
+resolver_count_flights(const struct resolver *resolver);
 const struct routes_counters *
 resolver_count_routes(const struct resolver *resolver);
 

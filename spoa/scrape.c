@@ -56,27 +56,32 @@ static void write_conns(const struct view *view, FILE *out)
 static void write_resolver(const struct view *view, FILE *out)
 {
 	const struct resolver_counters *c = resolver_count(view->resolver);
+	const struct flights_counters *flights =
+		resolver_count_flights(view->resolver);
 
 	metrics_gauge(out, "spoa_router_waiting",
-		      "Requests that wait for Redis.", c->waiting);
+		      "Requests that wait for Redis.", flights->waiting);
 	metrics_gauge(out, "spoa_router_waiting_limit",
 		      "The bound --max-waiting.",
 		      (uint64_t)view->config->max_waiting);
 	metrics_gauge(out, "spoa_router_flights",
-		      "Questions to Redis that are under way.", c->flights);
+		      "Questions to Redis that are under way.",
+		      flights->flights);
 	metrics_counter(out, "spoa_router_lookups_total",
 			"Questions to Redis with requests waiting.",
-			c->lookups);
+			flights->lookups);
 	metrics_counter(out, "spoa_router_joins_total",
-			"Requests that joined a question under way.", c->joins);
+			"Requests that joined a question under way.",
+			flights->joins);
 	metrics_counter(out, "spoa_router_refreshes_total",
-			"Questions to Redis ahead of need.", c->refreshes);
+			"Questions to Redis ahead of need.",
+			flights->refreshes);
 	metrics_counter(out, "spoa_router_timeouts_total",
 			"Requests answered without Redis after "
 			"--lookup-timeout.",
 			c->timeouts);
 	metrics_counter(out, "spoa_router_refused_total",
-			"Requests beyond --max-waiting.", c->refused);
+			"Requests beyond --max-waiting.", flights->refused);
 	metrics_counter(out, "spoa_router_epochs_total",
 			"Changes of the routes that were heard of.", c->epochs);
 }

@@ -40,8 +40,10 @@ ROOMS = {
     "dns": BASE | {"route"},
     "routes": BASE | {"balance", "cache", "dns", "guard", "hash", "route",
                       "session", "store", "watch"},
-    "resolver": BASE | {"cache", "hash", "host", "routes", "session",
-                        "store", "sweep"},
+    "walk": BASE | {"cache", "host"},
+    "flights": BASE | {"cache", "hash", "host", "session", "store"},
+    "resolver": BASE | {"cache", "flights", "hash", "host", "routes",
+                        "session", "store", "sweep", "walk"},
     "lender": BASE | {"cache", "host", "lent", "resolver"},
     # L3: input and output
     "loop": BASE,

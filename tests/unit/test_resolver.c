@@ -226,8 +226,8 @@ static int tear_down(void **state)
 	(void)state;
 	fail_all(0);
 	assert_int_equal(test.doubles, 0);
-	assert_int_equal(resolver_count(test.resolver)->waiting, 0);
-	assert_int_equal(resolver_count(test.resolver)->flights, 0);
+	assert_int_equal(resolver_count_flights(test.resolver)->waiting, 0);
+	assert_int_equal(resolver_count_flights(test.resolver)->flights, 0);
 	resolver_free(test.resolver);
 	cache_free(test.cache);
 	return 0;
@@ -654,7 +654,7 @@ static void test_names_are_waited_for(void **state)
 	assert_int_equal(resolver_count_routes(test.resolver)->unresolved, 1);
 	tell_name('x', 255, 0);
 	expect("a.test", 8, "ok cache 10.0.0.255:80 route=a.test");
-	assert_int_equal(resolver_count(test.resolver)->flights, 0);
+	assert_int_equal(resolver_count_flights(test.resolver)->flights, 0);
 }
 
 static void test_names_may_come_too_late(void **state)
@@ -676,7 +676,7 @@ static void test_names_may_come_too_late(void **state)
 	tell_name('x', 1, 0);
 	tell_name('y', 2, 0);
 	resolver_expire(test.resolver, 2 + TIMEOUT);
-	assert_int_equal(resolver_count(test.resolver)->flights, 0);
+	assert_int_equal(resolver_count_flights(test.resolver)->flights, 0);
 	expect("a.test", 3 + TIMEOUT, "ok cache 10.0.0.1:80 route=a.test");
 }
 
@@ -694,7 +694,7 @@ static void test_names_of_stale_routes(void **state)
 	store.is_away = true;
 	i = ask("a.test", 2);
 	assert_string_equal(test.answers[i], "");
-	assert_int_equal(resolver_count(test.resolver)->namings, 1);
+	assert_int_equal(resolver_count_flights(test.resolver)->namings, 1);
 	tell_name('x', 7, 0);
 	resolver_expire(test.resolver, 3);
 	assert_string_equal(test.answers[i],
@@ -707,7 +707,7 @@ static void test_names_of_stale_routes(void **state)
 	tell_name('z', 8, 0);
 	resolver_expire(test.resolver, 6);
 	assert_string_equal(test.answers[i], "");
-	assert_int_equal(resolver_count(test.resolver)->flights, 0);
+	assert_int_equal(resolver_count_flights(test.resolver)->flights, 0);
 }
 
 /* A change that comes while a name is waited for counts for those who asked
@@ -749,7 +749,7 @@ static void test_one_flight_per_host(void **state)
 	for (i = 0; i < WAITING_MAX; i++)
 		assert_string_equal(test.answers[i],
 				    "ok redis 10.0.0.1:80 route=app.test");
-	assert_int_equal(resolver_count(test.resolver)->refused, 1);
+	assert_int_equal(resolver_count_flights(test.resolver)->refused, 1);
 }
 
 static void test_timeout_and_late_reply(void **state)
@@ -782,7 +782,7 @@ static void test_refresh_ahead(void **state)
 	expect("app.test", 8100, "ok cache 10.0.0.1:80 route=app.test");
 	assert_int_equal(store.asked, 2);
 	expect("app.test", 8101, "ok cache 10.0.0.2:80 route=app.test");
-	assert_int_equal(resolver_count(test.resolver)->refreshes, 1);
+	assert_int_equal(resolver_count_flights(test.resolver)->refreshes, 1);
 	expect("app.test", 15000, "ok cache 10.0.0.2:80 route=app.test");
 	assert_int_equal(store.asked, 2);
 }
@@ -1250,7 +1250,7 @@ static void test_any_order(void **state)
 			resolver_cancel(test.resolver, &test.waiters[number]);
 			snprintf(test.answers[number], RECORD, "cancelled");
 		}
-		assert_true(resolver_count(test.resolver)->flights <=
+		assert_true(resolver_count_flights(test.resolver)->flights <=
 			    ARRAY_LEN(hosts));
 	}
 	resolver_expire(test.resolver, now_ms + TIMEOUT);
