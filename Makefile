@@ -230,6 +230,52 @@ bench:
 deps:
 	@tests/deps.sh build demo test lint
 
+# What is installed: its mode, the file, and where to. The units and what
+# belongs to them are those of the Debian package, which installs them itself.
+PREFIX  ?= /usr/local
+SYSCONF ?= /etc
+UNITS   ?= 1
+examples := $(wildcard haproxy/*.c*)
+units    := $(wildcard debian/*.service debian/*.socket)
+conf     := $(SYSCONF)/spoa-router/spoa-router.conf
+doc      := $(PREFIX)/share/doc/spoa-router
+placed = \
+	755:$(agent):$(PREFIX)/sbin/spoa-router \
+	755:$(routectl):$(PREFIX)/bin/routectl \
+	644:docs/man/spoa-router.8:$(PREFIX)/share/man/man8/spoa-router.8 \
+	644:docs/man/spoa-router.conf.5:$(PREFIX)/share/man/man5/spoa-router.conf.5 \
+	644:docs/man/routectl.1:$(PREFIX)/share/man/man1/routectl.1 \
+	644:spoa/routectl.bash-completion:$(PREFIX)/share/bash-completion/completions/routectl \
+	$(foreach f,$(examples),644:$f:$(doc)/examples/$(notdir $f))
+placed_units = \
+	$(foreach f,$(units),644:$f:$(PREFIX)/lib/systemd/system/$(notdir $f)) \
+	644:debian/spoa-router.sysusers:$(PREFIX)/lib/sysusers.d/spoa-router.conf \
+	644:debian/spoa-router.tmpfiles:$(PREFIX)/lib/tmpfiles.d/spoa-router.conf
+all_placed = $(placed) $(if $(filter-out 0,$(UNITS)),$(placed_units))
+each_placed = set -e; for row in $(all_placed); do \
+	mode=$${row%%:*} to='$(DESTDIR)'$${row\#\#*:} from=$${row\#*:} from=$${from%:*};
+
+# An edited configuration is never replaced, nor removed.
+.PHONY: install
+install: all
+	@$(each_placed) install -D -m $$mode $$from $$to; done
+	@[ '$(UNITS)' = 0 ] || sed -i 's|/usr/sbin/spoa-router|$(PREFIX)/sbin/spoa-router|' \
+		$(units:debian/%=$(DESTDIR)$(PREFIX)/lib/systemd/system/%)
+	@[ -e $(DESTDIR)$(conf) ] || install -D -m 644 docs/spoa-router.conf $(DESTDIR)$(conf)
+
+.PHONY: uninstall
+uninstall:
+	@$(each_placed) rm -f $$to; done
+	@! cmp -s docs/spoa-router.conf $(DESTDIR)$(conf) || rm $(DESTDIR)$(conf)
+	@for d in $(dir $(conf)) $(doc)/examples $(doc); do \
+		rmdir $(DESTDIR)$$d 2>/dev/null || true; done
+
+# The Debian package, made from a copy of the sources, in build/deb.
+.PHONY: deb
+deb:
+	@tests/deps.sh build deb
+	@debian/build.sh $(VERSION)
+
 .PHONY: help
 help:
 	@echo 'make         build build/spoa-router and build/routectl'
@@ -241,6 +287,8 @@ help:
 	@echo 'make bench   install what is missing, measure; see tests/bench/README.md'
 	@echo 'make fuzz    fuzz for FUZZ_SECONDS=60 a target'
 	@echo 'make format  let clang-format rewrite the sources'
+	@echo 'make install   to PREFIX=/usr/local, below DESTDIR; uninstall undoes it'
+	@echo 'make deb     make the Debian package, in build/deb'
 	@echo 'make deps    install all that building and testing need'
 	@echo 'make clean   remove build/'
 	@echo 'Variables: HAPROXY=/a,/b  SAN=address  TLS=0  WERROR=1  CC  CFLAGS  TESTS'

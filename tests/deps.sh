@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# deps.sh PURPOSE...: installs the Debian packages that "build", "demo", "test",
+# deps.sh PURPOSE...: installs the Debian packages that "build", "demo", "test", "deb",
 # "bench", "lint" or "fuzz" need and that are missing. Silent when none is.
 # What runs already is left alone, and no service is started. Without root or
 # sudo it prints the line for whoever has it, and exits 1.
@@ -18,6 +18,13 @@ build libhiredis-dev  lib:hiredis
 build libinih-dev     lib:inih
 build libjansson-dev  lib:jansson
 build libssl-dev      lib:openssl
+deb   debhelper       dh
+deb   dpkg-dev        dpkg-buildpackage
+deb   fakeroot        fakeroot
+deb   lintian         lintian
+deb   python3         python3
+deb   libcmocka-dev   lib:cmocka
+deb   build-essential /usr/share/build-essential/essential-packages-list
 demo  haproxy         haproxy
 demo  redis-server    redis-server
 demo  redis-tools     redis-cli
@@ -103,8 +110,8 @@ missing=()
 [ $# -gt 0 ] || set -- none
 for purpose; do
 	case $purpose in
-	build | demo | test | bench | lint | fuzz) ;;
-	*) echo "usage: deps.sh build|demo|test|bench|lint|fuzz..." >&2; exit 2 ;;
+	build | demo | test | deb | bench | lint | fuzz) ;;
+	*) echo "usage: deps.sh build|demo|test|deb|bench|lint|fuzz..." >&2; exit 2 ;;
 	esac
 	while read -r for_what package sign; do
 		[ "$for_what" = "$purpose" ] || continue
