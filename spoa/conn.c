@@ -1,33 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * conn: sockets, buffers and events around the sessions. One read and one
- * write per readiness; what is closed is freed at the end of the turn, never
- * below its own callback.
+ * conn: socket, buffers and events around one session. One read and one write
+ * per readiness.
  */
 #include "conn.h"
 
 #include <errno.h>
-#include <event2/listener.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "log.h"
-
 enum {
 	INPUT_FIRST = 16 * 1024, /* bytes; HAProxy's largest frame by default */
-	LISTENERS_MAX = 64,
-	HELLO_MS = 10 * 1000,  /* a peer without HELLO is sent away */
-	LINGER_MS = 1000,      /* after a goodbye the peer may read it */
-	ACCEPT_PAUSE_MS = 100, /* when the system has no descriptor left */
-	STOP_STEP_MS = 30,     /* between two connections that are closed */
-	STOP_SPREAD_MS = 2500, /* to close many of them in all */
-	STOP_GUEST_MS = 150,   /* late connections may ask for this long */
-	STOP_MAX_MS = 4000,    /* then what is left is cut */
-	WARN_MS = 10 * 1000,   /* at most one warning of a kind */
-	PEER_MAX = 64,
+	HELLO_MS = 10 * 1000,	 /* a peer without HELLO is sent away */
+	LINGER_MS = 1000,	 /* after a goodbye the peer may read it */
+	WARN_MS = 10 * 1000,	 /* at most one warning of a kind */
 };
 
 /* A question that waits for the resolver. */
@@ -39,82 +28,14 @@ struct pending {
 	LIST_ENTRY(pending) link;
 };
 
-struct conn {
-	struct conns *conns;
-	int fd;
-	enum {
-		CONN_OPEN,   /* frames go both ways */
-		CONN_ENDING, /* the output is sent, nothing is read */
-		CONN_LINGER, /* the goodbye is sent, what comes is waste */
-		CONN_CLOSED  /* freed at the end of the turn */
-	} state;
-	bool is_guest;	 /* came while stopping */
-	bool is_dirty;	 /* on the list of those to flush */
-	bool is_full;	 /* the session takes no more for now */
-	bool is_eof;	 /* the peer sends no more */
-	bool is_reading; /* `readable` is added */
-	struct session session;
-	uint8_t *in; /* owned */
-	size_t in_size;
-	size_t in_len;
-	int64_t opened_ms;
-	int64_t heard_ms; /* when bytes last came */
-	struct event *readable;
-	struct event *writable;
-	struct event *timer; /* of the HELLO, then of lingering */
-	LIST_HEAD(pending_list, pending) pendings;
-	TAILQ_ENTRY(conn) link;
-	TAILQ_ENTRY(conn) dirty_link;
-	char peer[PEER_MAX]; /* for logs */
-};
-
-TAILQ_HEAD(conn_list, conn);
-
-struct conn_listener {
-	struct conns *conns;
-	struct evconnlistener *events; /* NULL once closed */
-	int fd;
-	struct listener_address address;
-};
-
-struct conns {
-	struct conns_options options;
-	struct resolver *resolver;
-	struct conn_list open;	 /* oldest first */
-	struct conn_list dirty;	 /* to flush at the end of the turn */
-	struct conn_list closed; /* to free then */
-	struct conn_listener listeners[LISTENERS_MAX];
-	size_t listener_count;
-	struct event *resume; /* of accepting */
-	struct event *stop;   /* the steps of stopping */
-	int64_t stop_ms;      /* when stopping began, or 0 */
-	int64_t stop_step_ms;
-	bool is_deaf; /* the listeners are closed */
-	struct log_limit refused;
-	struct log_limit exhausted;
-	struct log_limit broken;
-	struct pending *spare; /* for the next question, or NULL */
-	struct conns_counters counters;
-};
-
-static int64_t now(const struct conns *conns)
+static int64_t now(const struct conn_shared *shared)
 {
-	return loop_now(conns->options.loop);
-}
-
-const struct conns_counters *conns_count(const struct conns *conns)
-{
-	return &conns->counters;
-}
-
-void conns_set_resolver(struct conns *conns, struct resolver *resolver)
-{
-	conns->resolver = resolver;
+	return loop_now(shared->loop);
 }
 
 static void close_conn(struct conn *conn)
 {
-	struct conns *conns = conn->conns;
+	struct conn_shared *shared = conn->shared;
 	struct pending *pending;
 
 	if (conn->state == CONN_CLOSED)
@@ -122,14 +43,14 @@ static void close_conn(struct conn *conn)
 	conn->state = CONN_CLOSED;
 	while ((pending = LIST_FIRST(&conn->pendings)) != NULL) {
 		LIST_REMOVE(pending, link);
-		resolver_cancel(conns->resolver, &pending->waiter);
+		resolver_cancel(shared->resolver, &pending->waiter);
 		free(pending);
 	}
 	if (conn->is_dirty)
-		TAILQ_REMOVE(&conns->dirty, conn, dirty_link);
-	TAILQ_REMOVE(&conns->open, conn, link);
-	TAILQ_INSERT_TAIL(&conns->closed, conn, link);
-	conns->counters.open--;
+		TAILQ_REMOVE(&shared->dirty, conn, dirty_link);
+	TAILQ_REMOVE(&shared->open, conn, link);
+	TAILQ_INSERT_TAIL(&shared->closed, conn, link);
+	shared->counters.open--;
 	event_del(conn->readable);
 	event_del(conn->writable);
 	event_del(conn->timer);
@@ -157,7 +78,7 @@ static void mark_dirty(struct conn *conn)
 	if (conn->is_dirty || conn->state == CONN_CLOSED)
 		return;
 	conn->is_dirty = true;
-	TAILQ_INSERT_TAIL(&conn->conns->dirty, conn, dirty_link);
+	TAILQ_INSERT_TAIL(&conn->shared->dirty, conn, dirty_link);
 }
 
 /* Says once in a while that a peer broke the protocol. */
@@ -167,7 +88,7 @@ static void warn_broken(struct conn *conn)
 	uint64_t held;
 
 	if (s->code == SPOP_NORMAL ||
-	    !log_limit_pass(&conn->conns->broken, now(conn->conns), WARN_MS,
+	    !log_limit_pass(&conn->shared->broken, now(conn->shared), WARN_MS,
 			    &held))
 		return;
 	log_warn("connection refused: bad SPOP", log_text("peer", conn->peer),
@@ -217,40 +138,41 @@ static bool send_output(struct conn *conn)
 }
 
 /* The room for the next question that has to wait; NULL without memory. */
-static struct pending *get_spare(struct conns *conns)
+static struct pending *get_spare(struct conn_shared *shared)
 {
-	if (!conns->spare)
-		conns->spare = malloc(sizeof(*conns->spare));
-	return conns->spare;
+	if (!shared->spare)
+		shared->spare = malloc(sizeof(*shared->spare));
+	return shared->spare;
 }
 
-static void count_answer(struct conns *conns, const struct answer *answer)
+static void count_answer(struct conn_shared *shared,
+			 const struct answer *answer)
 {
-	conns->counters.answers[answer->status][answer->source]++;
+	shared->counters.answers[answer->status][answer->source]++;
 }
 
 static void answered(struct waiter *waiter, const struct answer *answer);
 
 static void ask(struct conn *conn, const struct question *q)
 {
-	struct conns *conns = conn->conns;
-	struct pending *pending = get_spare(conns);
+	struct conn_shared *shared = conn->shared;
+	struct pending *pending = get_spare(shared);
 	struct answer answer = {.status = ANSWER_UNAVAILABLE,
 				.source = ANSWER_FROM_NONE};
 
 	if (pending)
 		pending->waiter.answered = answered;
 	if (pending &&
-	    resolver_ask(conns->resolver, q, now(conns), &pending->waiter,
+	    resolver_ask(shared->resolver, q, now(shared), &pending->waiter,
 			 &answer) == RESOLVER_PENDING) {
-		conns->spare = NULL;
+		shared->spare = NULL;
 		pending->conn = conn;
 		pending->stream_id = q->stream_id;
 		pending->frame_id = q->frame_id;
 		LIST_INSERT_HEAD(&conn->pendings, pending, link);
 		return;
 	}
-	count_answer(conns, &answer);
+	count_answer(shared, &answer);
 	session_answer(&conn->session, q->stream_id, q->frame_id, &answer);
 }
 
@@ -259,7 +181,7 @@ static void answered(struct waiter *waiter, const struct answer *answer)
 	struct pending *pending = (struct pending *)waiter;
 	struct conn *conn = pending->conn;
 
-	count_answer(conn->conns, answer);
+	count_answer(conn->shared, answer);
 	session_answer(&conn->session, pending->stream_id, pending->frame_id,
 		       answer);
 	mark_dirty(conn);
@@ -288,7 +210,7 @@ static void ask_all(struct conn *conn, const struct question *first)
 	while (count < ARRAY_LEN(questions) &&
 	       session_more(&conn->session, &questions[count]))
 		count++;
-	resolver_foresee(conn->conns->resolver, questions, count);
+	resolver_foresee(conn->shared->resolver, questions, count);
 	for (i = 0; i < count; i++)
 		ask(conn, &questions[i]);
 }
@@ -418,7 +340,7 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
 	}
 	conn->is_eof = got == 0;
 	conn->in_len += (size_t)got;
-	conn->heard_ms = now(conn->conns);
+	conn->heard_ms = now(conn->shared);
 	take_questions(conn);
 	shrink_input(conn);
 	flush(conn);
@@ -480,7 +402,7 @@ static void set_socket(int fd, const struct sockaddr *address)
 
 static bool new_events(struct conn *conn)
 {
-	struct event_base *base = conn->conns->options.loop->base;
+	struct event_base *base = conn->shared->loop->base;
 
 	conn->readable = event_new(base, conn->fd, EV_READ | EV_PERSIST,
 				   on_readable, conn);
@@ -489,8 +411,8 @@ static bool new_events(struct conn *conn)
 	return conn->readable && conn->writable && conn->timer;
 }
 
-static void open_conn(struct conns *conns, int fd,
-		      const struct sockaddr *address)
+void conn_open(struct conn_shared *shared, int fd,
+	       const struct sockaddr *address, bool is_guest)
 {
 	struct conn *conn = calloc(1, sizeof(*conn));
 
@@ -498,10 +420,10 @@ static void open_conn(struct conns *conns, int fd,
 		close(fd);
 		return;
 	}
-	conn->conns = conns;
+	conn->shared = shared;
 	conn->fd = fd;
-	conn->is_guest = conns->stop_ms != 0;
-	conn->opened_ms = conn->heard_ms = now(conns);
+	conn->is_guest = is_guest;
+	conn->opened_ms = conn->heard_ms = now(shared);
 	LIST_INIT(&conn->pendings);
 	session_init(&conn->session);
 	name_peer(conn, address);
@@ -511,236 +433,50 @@ static void open_conn(struct conns *conns, int fd,
 		free_conn(conn);
 		return;
 	}
-	TAILQ_INSERT_TAIL(&conns->open, conn, link);
-	conns->counters.open++;
-	conns->counters.accepted++;
+	TAILQ_INSERT_TAIL(&shared->open, conn, link);
+	shared->counters.open++;
+	shared->counters.accepted++;
 	loop_arm(conn->timer, HELLO_MS);
 	choose_reading(conn);
 	log_debug("connection opened", log_text("peer", conn->peer));
 }
 
-static void on_accept(struct evconnlistener *events, evutil_socket_t fd,
-		      struct sockaddr *address, int len, void *context)
-{
-	struct conn_listener *listener = context;
-	struct conns *conns = listener->conns;
-	uint64_t held;
-
-	(void)events;
-	(void)len;
-	if (conns->counters.open < conns->options.connections_max) {
-		open_conn(conns, fd, address);
-		return;
-	}
-	close(fd);
-	conns->counters.refused++;
-	if (log_limit_pass(&conns->refused, now(conns), WARN_MS, &held))
-		log_warn("connection refused: max-connections reached",
-			 log_number("open", (int64_t)conns->counters.open),
-			 log_number("held_back", (int64_t)held));
-}
-
-/* The system has no descriptor or memory left: trying at once again would
- * only burn the processor. */
-static void on_accept_error(struct evconnlistener *events, void *context)
-{
-	struct conn_listener *listener = context;
-	struct conns *conns = listener->conns;
-	int error = EVUTIL_SOCKET_ERROR();
-	uint64_t held;
-
-	evconnlistener_disable(events);
-	loop_arm(conns->resume, ACCEPT_PAUSE_MS);
-	if (log_limit_pass(&conns->exhausted, now(conns), WARN_MS, &held))
-		log_error("cannot accept connections",
-			  log_text("error", strerror(error)),
-			  log_number("held_back", (int64_t)held));
-}
-
-static void on_resume(evutil_socket_t fd, short what, void *context)
-{
-	struct conns *conns = context;
-	size_t i;
-
-	(void)fd;
-	(void)what;
-	for (i = 0; i < conns->listener_count; i++)
-		if (conns->listeners[i].events)
-			evconnlistener_enable(conns->listeners[i].events);
-}
-
-bool conns_listen(struct conns *conns, int fd,
-		  const struct listener_address *address)
-{
-	struct conn_listener *listener =
-		&conns->listeners[conns->listener_count];
-
-	if (conns->listener_count == LISTENERS_MAX)
-		return false;
-	listener->conns = conns;
-	listener->fd = fd;
-	listener->address = *address;
-	listener->events =
-		evconnlistener_new(conns->options.loop->base, on_accept,
-				   listener, LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-	if (!listener->events)
-		return false;
-	evconnlistener_set_error_cb(listener->events, on_accept_error);
-	conns->listener_count++;
-	return true;
-}
-
-void conns_end_turn(struct conns *conns)
-{
-	struct conn *conn;
-
-	while ((conn = TAILQ_FIRST(&conns->dirty)) != NULL) {
-		TAILQ_REMOVE(&conns->dirty, conn, dirty_link);
-		conn->is_dirty = false;
-		flush(conn);
-	}
-	while ((conn = TAILQ_FIRST(&conns->closed)) != NULL) {
-		TAILQ_REMOVE(&conns->closed, conn, link);
-		free_conn(conn);
-	}
-}
-
-/* Accepts what waits, then closes the listeners. */
-static void close_listeners(struct conns *conns)
-{
-	size_t i;
-
-	for (i = 0; i < conns->listener_count; i++) {
-		struct conn_listener *listener = &conns->listeners[i];
-		struct sockaddr_storage address = {0};
-		socklen_t len = sizeof(address);
-		int fd;
-
-		while ((fd = accept4(listener->fd, (struct sockaddr *)&address,
-				     &len, SOCK_NONBLOCK | SOCK_CLOEXEC)) >=
-		       0) {
-			open_conn(conns, fd, (struct sockaddr *)&address);
-			len = sizeof(address);
-		}
-		evconnlistener_free(listener->events);
-		listener->events = NULL;
-		listener_close(listener->fd, &listener->address);
-	}
-	conns->is_deaf = true;
-}
-
-/* The connection that has been quiet the longest: most likely HAProxy has read
- * its last answer. Guests come after all others, and after the listeners. */
-static struct conn *choose_leaving(struct conns *conns)
-{
-	struct conn *quietest = NULL;
-	struct conn *conn;
-
-	TAILQ_FOREACH(conn, &conns->open, link)
-	{
-		if (conn->state != CONN_OPEN || conn->session.unanswered > 0)
-			continue;
-		if (conn->is_guest &&
-		    (!conns->is_deaf ||
-		     now(conns) - conn->opened_ms < STOP_GUEST_MS))
-			continue;
-		if (!quietest || conn->heard_ms < quietest->heard_ms)
-			quietest = conn;
-	}
-	return quietest;
-}
-
-/* Is one left of those that were there when stopping began? */
-static bool has_residents(const struct conns *conns)
-{
-	const struct conn *conn;
-
-	TAILQ_FOREACH(conn, &conns->open, link)
-	if (!conn->is_guest && conn->state == CONN_OPEN)
-		return true;
-	return false;
-}
-
-static void say_goodbye(struct conn *conn)
+void conn_say_goodbye(struct conn *conn)
 {
 	session_end(&conn->session, SPOP_NORMAL, "shutting down");
 	take_questions(conn);
 	flush(conn);
 }
 
-static void on_stop(evutil_socket_t fd, short what, void *context)
-{
-	struct conns *conns = context;
-	struct conn *leaving = choose_leaving(conns);
-
-	(void)fd;
-	(void)what;
-	if (leaving)
-		say_goodbye(leaving);
-	if (!conns->is_deaf && !has_residents(conns))
-		close_listeners(conns);
-	loop_arm(conns->stop, conns->stop_step_ms);
-}
-
-void conns_stop(struct conns *conns)
-{
-	int64_t step = STOP_SPREAD_MS / (int64_t)(conns->counters.open + 1);
-
-	if (conns->stop_ms)
-		return;
-	conns->stop_ms = now(conns);
-	conns->stop_step_ms = step < STOP_STEP_MS ? step : STOP_STEP_MS;
-	loop_arm(conns->stop, 0);
-}
-
-bool conns_are_stopping(const struct conns *conns)
-{
-	return conns->stop_ms != 0;
-}
-
-bool conns_are_stopped(const struct conns *conns)
-{
-	if (!conns->stop_ms)
-		return false;
-	return (conns->is_deaf && TAILQ_EMPTY(&conns->open)) ||
-	       now(conns) - conns->stop_ms > STOP_MAX_MS;
-}
-
-struct conns *conns_new(const struct conns_options *options)
-{
-	struct conns *conns = calloc(1, sizeof(*conns));
-	struct event_base *base = options->loop->base;
-
-	if (!conns)
-		return NULL;
-	conns->options = *options;
-	TAILQ_INIT(&conns->open);
-	TAILQ_INIT(&conns->dirty);
-	TAILQ_INIT(&conns->closed);
-	conns->resume = evtimer_new(base, on_resume, conns);
-	conns->stop = evtimer_new(base, on_stop, conns);
-	if (!conns->resume || !conns->stop) {
-		conns_free(conns);
-		return NULL;
-	}
-	return conns;
-}
-
-void conns_free(struct conns *conns)
+void conn_end_turn(struct conn_shared *shared)
 {
 	struct conn *conn;
 
-	if (!conns)
-		return;
-	if (!conns->is_deaf)
-		close_listeners(conns);
-	while ((conn = TAILQ_FIRST(&conns->open)) != NULL)
+	while ((conn = TAILQ_FIRST(&shared->dirty)) != NULL) {
+		TAILQ_REMOVE(&shared->dirty, conn, dirty_link);
+		conn->is_dirty = false;
+		flush(conn);
+	}
+	while ((conn = TAILQ_FIRST(&shared->closed)) != NULL) {
+		TAILQ_REMOVE(&shared->closed, conn, link);
+		free_conn(conn);
+	}
+}
+
+void conn_init_shared(struct conn_shared *shared, struct loop *loop)
+{
+	*shared = (struct conn_shared){.loop = loop};
+	TAILQ_INIT(&shared->open);
+	TAILQ_INIT(&shared->dirty);
+	TAILQ_INIT(&shared->closed);
+}
+
+void conn_fini_shared(struct conn_shared *shared)
+{
+	struct conn *conn;
+
+	while ((conn = TAILQ_FIRST(&shared->open)) != NULL)
 		close_conn(conn);
-	conns_end_turn(conns);
-	if (conns->resume)
-		event_free(conns->resume);
-	if (conns->stop)
-		event_free(conns->stop);
-	free(conns->spare);
-	free(conns);
+	conn_end_turn(shared);
+	free(shared->spare);
 }

@@ -1,59 +1,90 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * conn: the connections of HAProxy.
+ * conn: one connection of HAProxy.
  *
- * It accepts, reads, hands questions to the resolver and answers to the
- * session, and writes. Each readiness costs one read and one write, however
- * many frames they carry. A peer that does not read is not read from.
+ * It reads, hands questions to the resolver and answers to the session, and
+ * writes. Each readiness costs one read and one write, however many frames they
+ * carry. A peer that does not read is not read from. What is closed is freed at
+ * the end of the turn, never below its own callback.
  */
 #ifndef SPOA_CONN_H
 #define SPOA_CONN_H
 
-#include "listener.h"
+#include "log.h"
 #include "loop.h"
 #include "resolver.h"
 
-struct conns;
+struct pending;
+struct sockaddr;
 
-struct conns_options {
-	struct loop *loop;
-	size_t connections_max;
+enum { CONN_PEER_MAX = 64 };
+
+/* Its fields are conn's own, but for reading. */
+struct conn {
+	struct conn_shared *shared;
+	int fd;
+	enum {
+		CONN_OPEN,   /* frames go both ways */
+		CONN_ENDING, /* the output is sent, nothing is read */
+		CONN_LINGER, /* the goodbye is sent, what comes is waste */
+		CONN_CLOSED  /* freed at the end of the turn */
+	} state;
+	bool is_guest;	 /* its opener's word: it came while stopping */
+	bool is_dirty;	 /* on the list of those to flush */
+	bool is_full;	 /* the session takes no more for now */
+	bool is_eof;	 /* the peer sends no more */
+	bool is_reading; /* `readable` is added */
+	struct session session;
+	uint8_t *in; /* owned */
+	size_t in_size;
+	size_t in_len;
+	int64_t opened_ms;
+	int64_t heard_ms; /* when bytes last came */
+	struct event *readable;
+	struct event *writable;
+	struct event *timer; /* of the HELLO, then of lingering */
+	LIST_HEAD(pending_list, pending) pendings;
+	TAILQ_ENTRY(conn) link;
+	TAILQ_ENTRY(conn) dirty_link;
+	char peer[CONN_PEER_MAX]; /* for logs */
 };
 
+TAILQ_HEAD(conn_list, conn);
+
 /* Counts since the start, but for the number of open connections. */
-struct conns_counters {
+struct conn_counters {
 	size_t open;
 	uint64_t accepted;
-	uint64_t refused; /* beyond connections_max */
+	uint64_t refused; /* beyond connections_max; counted by conns */
 	uint64_t answers[ANSWER_STATUSES][ANSWER_SOURCES];
 };
 
-/* NULL when there is no memory. */
-struct conns *conns_new(const struct conns_options *options);
+/* What all connections share. */
+struct conn_shared {
+	struct loop *loop; /* the caller's, as is the resolver; set before */
+	struct resolver *resolver; /* the first connection opens */
+	struct conn_list open;	   /* oldest first */
+	struct conn_list dirty;	   /* to flush at the end of the turn */
+	struct conn_list closed;   /* to free then */
+	struct log_limit broken;
+	struct pending *spare; /* for the next question, or NULL */
+	struct conn_counters counters;
+};
 
-/* Closes all at once. */
-void conns_free(struct conns *conns);
+void conn_init_shared(struct conn_shared *shared, struct loop *loop);
 
-/* Whom to ask; before the first listener is added. */
-void conns_set_resolver(struct conns *conns, struct resolver *resolver);
+/* Closes and frees all connections. */
+void conn_fini_shared(struct conn_shared *shared);
 
-/* Accepts on `fd`, which becomes theirs. False when there is no memory. */
-bool conns_listen(struct conns *conns, int fd,
-		  const struct listener_address *address) MUST_CHECK;
+/* Talks SPOP on `fd`, which becomes its own; without memory it is closed. */
+void conn_open(struct conn_shared *shared, int fd,
+	       const struct sockaddr *address, bool is_guest);
 
-/* Writes what the answers of this turn have left to write. */
-void conns_end_turn(struct conns *conns);
+/* Ends the session when all that was asked is answered. */
+void conn_say_goodbye(struct conn *conn);
 
-/* Begins to stop: connections are closed one after the other, each after its
- * last answer, then the listeners, after what waits in their backlog was
- * accepted and answered. */
-void conns_stop(struct conns *conns);
-
-bool conns_are_stopping(const struct conns *conns);
-
-/* Is all closed? */
-bool conns_are_stopped(const struct conns *conns);
-
-const struct conns_counters *conns_count(const struct conns *conns);
+/* Writes what the answers of this turn have left to write, and frees what was
+ * closed. */
+void conn_end_turn(struct conn_shared *shared);
 
 #endif

@@ -14,7 +14,7 @@
 
 #include "admin.h"
 #include "bad_routes.h"
-#include "conn.h"
+#include "conns.h"
 #include "dns_cache.h"
 #include "events.h"
 #include "fastpath.h"

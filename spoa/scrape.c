@@ -33,7 +33,7 @@ static void write_answers(FILE *out, unsigned int status, unsigned int source,
 
 static void write_conns(const struct view *view, FILE *out)
 {
-	const struct conns_counters *c = conns_count(view->conns);
+	const struct conn_counters *c = conns_count(view->conns);
 	unsigned int status, source;
 
 	metrics_gauge(out, "spoa_router_connections",

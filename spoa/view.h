@@ -8,7 +8,7 @@
 #define SPOA_VIEW_H
 
 #include "cache.h"
-#include "conn.h"
+#include "conns.h"
 #include "events.h"
 #include "feedback.h"
 #include "health.h"
