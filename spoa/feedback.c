@@ -97,26 +97,22 @@ static void on_pause(evutil_socket_t fd, short what, void *context)
 	event_add(feedback->readable, NULL);
 }
 
-struct feedback *feedback_new(const struct feedback_options *options,
-			      const struct listener_address *address,
-			      char error[LISTENER_ERROR_MAX])
+struct feedback *feedback_new(const struct feedback_options *options, int fd,
+			      const struct listener_address *address)
 {
 	struct feedback *feedback = calloc(1, sizeof(*feedback));
 	struct event_base *base = options->loop->base;
 
-	memcpy(error, "out of memory", sizeof("out of memory"));
-	if (!feedback)
+	if (!feedback) {
+		listener_close(fd, address);
 		return NULL;
+	}
 	feedback->options = *options;
 	feedback->address = *address;
-	feedback->fd =
-		listener_open_datagram(address, options->reuse_port, error);
-	if (feedback->fd >= 0) {
-		feedback->readable =
-			event_new(base, feedback->fd, EV_READ | EV_PERSIST,
-				  on_readable, feedback);
-		feedback->pause = evtimer_new(base, on_pause, feedback);
-	}
+	feedback->fd = fd;
+	feedback->readable = event_new(base, fd, EV_READ | EV_PERSIST,
+				       on_readable, feedback);
+	feedback->pause = evtimer_new(base, on_pause, feedback);
 	if (feedback->readable && feedback->pause &&
 	    event_add(feedback->readable, NULL) == 0)
 		return feedback;
@@ -132,8 +128,7 @@ void feedback_free(struct feedback *feedback)
 		event_free(feedback->readable);
 	if (feedback->pause)
 		event_free(feedback->pause);
-	if (feedback->fd >= 0)
-		listener_close(feedback->fd, &feedback->address);
+	listener_close(feedback->fd, &feedback->address);
 	free(feedback);
 }
 

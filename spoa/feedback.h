@@ -18,7 +18,6 @@ struct feedback;
 
 struct feedback_options {
 	struct loop *loop;
-	bool reuse_port; /* several instances share it, each hears a part */
 	/* A connection to a target could not be made, somebody says. */
 	void (*failed)(void *context, const struct report *report);
 	void *context;
@@ -35,11 +34,10 @@ struct feedback_counters {
 bool feedback_parse(const char *text, struct listener_address *address,
 		    const char **problem) MUST_CHECK;
 
-/* NULL when there is no memory, or the socket cannot be opened: then `error`
- * says why. */
-struct feedback *feedback_new(const struct feedback_options *options,
-			      const struct listener_address *address,
-			      char error[LISTENER_ERROR_MAX]);
+/* Reads what comes to `fd`, which becomes its own. NULL when there is no
+ * memory. */
+struct feedback *feedback_new(const struct feedback_options *options, int fd,
+			      const struct listener_address *address);
 
 /* Closes it, and removes a Unix socket's file. */
 void feedback_free(struct feedback *feedback);

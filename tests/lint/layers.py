@@ -81,6 +81,9 @@ ROOMS = {
     "scrape": None,
     "explain": None,
     "admin": None,
+    "settings": None,
+    "sockets": None,
+    "agent": None,
     "main": None,
     # routectl: pure rooms of its own, its input and output, its commands
     "ctl_words": BASE,
