@@ -1,39 +1,43 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * balance: ranks the targets by their states, then lets those of the best rank
- * compete. Round robin is the smooth one of nginx: every turn a target comes
- * nearer by its weight, and the one that served goes back by the sum. `source`
- * is weighted rendezvous hashing: a target that comes or goes moves only the
- * clients that it wins or had won.
+ * balance: ranks the targets by their states; those of the best rank serve, by
+ * the plan. Each has as many places in a row as its weight, and turns go round
+ * in strides of the golden ratio: each place comes once a round, and what has a
+ * larger weight does not come all at once. `source` is weighted rendezvous
+ * hashing: a target that comes or goes moves only the clients that it wins or
+ * had won.
  */
 #include "balance.h"
 
+#include <endian.h>
 #include <math.h>
 
 enum { NEVER = UINT8_MAX }; /* the rank of a target that takes no requests */
 
 /* Which targets of a route may serve. */
 struct ranking {
-	struct turn *turns;
+	const uint32_t *slots;
 	uint8_t *states; /* NULL: all are up */
 	uint8_t rank;	 /* of those that serve */
 	bool is_backup;	 /* only the first backup of this rank serves */
-	bool is_all;	 /* every target serves */
 };
 
-/* The two best so far. */
+/* The two that came first so far, by their numbers among those that serve. */
 struct contest {
-	struct choice choice;
-	double first;
-	double second;
+	size_t first;
+	size_t second;
+	uint64_t first_time;
+	uint64_t second_time;
 };
 
-static uint8_t rank_of(const struct target *target, const struct turn *turn,
-		       const uint8_t *states)
+static uint8_t rank_of(const struct route *route, const struct ranking *ranking,
+		       size_t i)
 {
-	if (target->weight == 0)
+	if (route->targets[i].weight == 0)
 		return NEVER;
-	return states ? states[turn->slot] & BALANCE_RANK : BALANCE_UP;
+	if (!ranking->states)
+		return BALANCE_UP;
+	return ranking->states[ranking->slots[i]] & BALANCE_RANK;
 }
 
 /* The best rank of each kind, by is_backup; says of each state that it
@@ -41,27 +45,21 @@ static uint8_t rank_of(const struct target *target, const struct turn *turn,
 static void find_best(const struct route *route, struct ranking *ranking,
 		      uint8_t best[2])
 {
-	uint8_t *states = ranking->states;
 	size_t i;
 
-	ranking->is_all = true;
 	for (i = 0; i < route->target_count; i++) {
-		const struct target *target = &route->targets[i];
-		const struct turn *turn = &ranking->turns[i];
-		uint8_t rank = rank_of(target, turn, states);
+		bool is_backup = route->targets[i].is_backup;
+		uint8_t rank = rank_of(route, ranking, i);
 
-		if (rank < best[target->is_backup])
-			best[target->is_backup] = rank;
-		if (rank != BALANCE_UP || target->is_backup)
-			ranking->is_all = false;
-		if (states && turn->slot != 0 && rank != NEVER &&
-		    !(states[turn->slot] & BALANCE_USED))
-			states[turn->slot] |= BALANCE_USED;
+		if (rank < best[is_backup])
+			best[is_backup] = rank;
+		if (ranking->states && ranking->slots[i] != 0 && rank != NEVER)
+			ranking->states[ranking->slots[i]] |= BALANCE_USED;
 	}
 }
 
 /* The best ranks decide which kind serves; false when none does. */
-static bool rank_targets(struct route *route, struct ranking *ranking)
+static bool rank_targets(const struct route *route, struct ranking *ranking)
 {
 	bool is_checked = route->check == ROUTE_CHECK_TCP ||
 			  route->check == ROUTE_CHECK_HTTP;
@@ -75,54 +73,25 @@ static bool rank_targets(struct route *route, struct ranking *ranking)
 	       (ranking->rank != NEVER && !is_checked);
 }
 
-static bool serves(const struct route *route, const struct ranking *ranking,
-		   size_t i)
+/* Without a common divisor with `total`, so that all places come; and near the
+ * golden ratio of it, so that no target's come all at once. */
+static uint32_t find_step(uint32_t total)
 {
-	const struct target *target = &route->targets[i];
+	uint32_t step = (uint32_t)(total * 0.618);
 
-	return ranking->is_all || (target->is_backup == ranking->is_backup &&
-				   rank_of(target, &ranking->turns[i],
-					   ranking->states) == ranking->rank);
-}
+	for (;; step++) {
+		uint32_t a = total;
+		uint32_t b = step;
 
-/* Lets a target compete with what is in `score`; of equals the earlier wins. */
-static void compete(struct contest *contest, const struct target *target,
-		    double score)
-{
-	struct choice *choice = &contest->choice;
+		while (b != 0) {
+			uint32_t rest = a % b;
 
-	if (!choice->first || score > contest->first) {
-		if (choice->first &&
-		    !route_is_same_place(choice->first, target)) {
-			choice->second = choice->first;
-			contest->second = contest->first;
+			a = b;
+			b = rest;
 		}
-		choice->first = target;
-		contest->first = score;
-	} else if ((!choice->second || score > contest->second) &&
-		   !route_is_same_place(choice->first, target)) {
-		choice->second = target;
-		contest->second = score;
+		if (a == 1)
+			return step;
 	}
-}
-
-static void take_turn(const struct route *route, const struct ranking *ranking,
-		      struct contest *contest)
-{
-	struct turn *turns = ranking->turns;
-	int32_t total = 0;
-	size_t i;
-
-	for (i = 0; i < route->target_count; i++) {
-		const struct target *target = &route->targets[i];
-
-		if (!serves(route, ranking, i))
-			continue;
-		turns[i].place += target->weight;
-		total += target->weight;
-		compete(contest, target, turns[i].place);
-	}
-	turns[contest->choice.first - route->targets].place -= total;
 }
 
 /* splitmix64's last step: every bit of the result depends on each of `n`. */
@@ -133,147 +102,249 @@ static uint64_t mix(uint64_t n)
 	return n ^ n >> 31;
 }
 
-/* A number of client and target, the same wherever in a route it stands. */
-static uint64_t draw(uint64_t client, const struct target *target)
+/* Up to eight bytes as a number that is the same on every machine. */
+static uint64_t get_word(const void *bytes, size_t len)
 {
-	uint64_t half[2];
+	uint64_t word = 0;
 
-	memcpy(half, target->address, sizeof(half));
-	return mix(mix(mix(client ^ half[0]) ^ half[1]) ^ target->port);
+	memcpy(&word, bytes, len);
+	return le64toh(word);
 }
 
-/* With equal weights the logarithm would change no order. */
-static double draw_score(uint64_t client, const struct target *target,
-			 bool is_even)
+/* The same wherever in a route the target stands. */
+static struct mark make_mark(const struct target *target)
 {
-	/* 53 bits, as many as a double has; never 0 or 1 after scaling. */
-	double drawn = (double)(draw(client, target) >> 11) + 0.5;
+	uint64_t hash = mix(get_word(target->address, 8));
+	struct mark mark;
 
-	return is_even ? drawn : target->weight / -log(drawn * 0x1p-53);
+	hash = mix(hash ^ get_word(target->address + 8, 8));
+	hash = mix(hash ^ target->port);
+	memcpy(&mark, &hash, sizeof(mark));
+	return mark;
 }
 
-static void draw_lots(const struct route *route, const struct ranking *ranking,
-		      uint64_t client, struct contest *contest)
+/* Gives those that serve their places, in order; of equal weights one each. */
+static void share_places(struct route *route, const struct ranking *ranking)
 {
-	bool is_even = true;
-	uint16_t weight = 0;
+	struct plan *plan = route_plan(route);
+	struct share *shares = route_shares(route);
+	struct mark *marks = route_marks(route);
 	size_t i;
 
+	plan->is_even = plan->is_one_place = true;
+	plan->count = 0;
+	plan->total = 0;
 	for (i = 0; i < route->target_count; i++) {
-		if (!serves(route, ranking, i))
+		const struct target *target = &route->targets[i];
+		const struct target *first;
+
+		if (target->is_backup != ranking->is_backup ||
+		    rank_of(route, ranking, i) != ranking->rank)
 			continue;
-		is_even = is_even &&
-			  (weight == 0 || weight == route->targets[i].weight);
-		weight = route->targets[i].weight;
+		plan->total += target->weight;
+		shares[plan->count].target = (uint16_t)i;
+		shares[plan->count].last = (uint16_t)(plan->total - 1);
+		if (marks)
+			marks[plan->count] = make_mark(target);
+		first = &route->targets[shares[0].target];
+		plan->is_even &= target->weight == first->weight;
+		plan->is_one_place &= route_is_same_place(target, first);
+		plan->count++;
 	}
-	for (i = 0; i < route->target_count; i++)
-		if (serves(route, ranking, i))
-			compete(contest, &route->targets[i],
-				draw_score(client, &route->targets[i],
-					   is_even));
-}
-
-static void take_first(const struct route *route, const struct ranking *ranking,
-		       struct contest *contest)
-{
-	size_t i;
-
-	for (i = 0; i < route->target_count; i++)
-		if (serves(route, ranking, i))
-			compete(contest, &route->targets[i], -(double)i);
+	if (plan->is_even)
+		plan->total = plan->count;
 }
 
 /* When all that serves is at one place, the first backup that is as good. */
-static const struct target *find_second(const struct route *route,
-					const struct ranking *ranking,
-					const struct target *first)
+static uint16_t find_spare(struct route *route, const struct ranking *ranking)
 {
+	const struct target *first =
+		&route->targets[route_shares(route)[0].target];
 	size_t i;
 
 	for (i = 0; i < route->target_count; i++)
 		if (route->targets[i].is_backup &&
-		    rank_of(&route->targets[i], &ranking->turns[i],
-			    ranking->states) <= ranking->rank &&
+		    rank_of(route, ranking, i) <= ranking->rank &&
 		    !route_is_same_place(&route->targets[i], first))
-			return &route->targets[i];
-	return NULL;
+			return (uint16_t)(i + 1);
+	return 0;
 }
 
-/* Do all serve, and is it known of all that they matter? */
-static bool all_serve(const struct route *route, const struct turn *turns,
-		      const uint8_t *states)
+/* Turns go on from where they were. */
+static void make_plan(struct route *route, uint8_t *states, uint32_t version)
 {
-	size_t i;
-
-	for (i = 0; states && i < route->target_count; i++)
-		if (turns[i].slot != 0 && states[turns[i].slot] != BALANCE_USED)
-			return false;
-	return true;
-}
-
-/* What take_turn does, for the common case that all serve. False when it would
- * name one place twice; nothing is changed then. */
-static bool take_turn_of_all(const struct route *route, struct turn *turns,
-			     struct choice *choice)
-{
-	const struct target *targets = route->targets;
-	int32_t first_place = INT32_MIN;
-	int32_t second_place = INT32_MIN;
-	int32_t total = 0;
-	size_t first = 0;
-	size_t second = 0;
-	size_t i;
-
-	for (i = 0; i < route->target_count; i++) {
-		int32_t place = turns[i].place + targets[i].weight;
-
-		total += targets[i].weight;
-		if (place > first_place) {
-			second = first;
-			second_place = first_place;
-			first = i;
-			first_place = place;
-		} else if (place > second_place) {
-			second = i;
-			second_place = place;
-		}
-	}
-	if (route_is_same_place(&targets[first], &targets[second]))
-		return false;
-	for (i = 0; i < route->target_count; i++)
-		turns[i].place += targets[i].weight;
-	turns[first].place -= total;
-	*choice = (struct choice){&targets[first], &targets[second]};
-	return true;
-}
-
-bool balance_choose(struct route *route, uint8_t *states, uint64_t client,
-		    struct choice *choice)
-{
-	struct contest contest = {0};
-	struct ranking ranking = {.turns = route_turns(route),
+	struct plan *plan = route_plan(route);
+	struct ranking ranking = {.slots = route_slots(route),
 				  .states = states};
+
+	plan->version = version;
+	plan->count = 0;
+	if (!rank_targets(route, &ranking))
+		return;
+	share_places(route, &ranking);
+	plan->spare = plan->is_one_place ? find_spare(route, &ranking) : 0;
+	if (ranking.is_backup || route->balance == ROUTE_FIRST)
+		plan->step = plan->place = 0;
+	else
+		plan->step = plan->is_even ? 1 : find_step(plan->total);
+	plan->place %= plan->total;
+}
+
+/* Whose place it is, by its number among those that serve. */
+static size_t find_place(const struct plan *plan, const struct share *shares,
+			 uint32_t place)
+{
+	size_t low = 0;
+	size_t high = plan->count - (size_t)1;
+
+	if (plan->is_even)
+		return place;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (shares[middle].last < place)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void take_turn(struct route *route, struct choice *choice)
+{
+	struct plan *plan = route_plan(route);
+	const struct share *shares = route_shares(route);
+	size_t k = find_place(plan, shares, plan->place);
+
+	plan->place += plan->step;
+	if (plan->place >= plan->total)
+		plan->place -= plan->total;
+	choice->first = &route->targets[shares[k].target];
+	if (plan->is_one_place)
+		return;
+	do {
+		k = k + 1 < plan->count ? k + 1 : 0;
+		choice->second = &route->targets[shares[k].target];
+	} while (route_is_same_place(choice->first, choice->second));
+}
+
+/* When a target comes for a client: at random, but always the same. */
+static uint64_t draw(uint64_t client, const struct mark *mark)
+{
+	uint64_t hash;
+
+	memcpy(&hash, mark, sizeof(hash));
+	hash = (hash ^ client) * 0xbf58476d1ce4e5b9U;
+	return (hash ^ hash >> 32) * 0x94d049bb133111ebU;
+}
+
+/* Marks are equal only of targets at one place: they are no two choices. */
+static void compete(struct contest *contest, const struct mark *marks, size_t k,
+		    uint64_t time)
+{
+	bool is_other =
+		memcmp(&marks[k], &marks[contest->first], sizeof(*marks)) != 0;
+
+	if (time < contest->first_time) {
+		if (is_other) {
+			contest->second = contest->first;
+			contest->second_time = contest->first_time;
+		}
+		contest->first = k;
+		contest->first_time = time;
+	} else if (is_other) {
+		contest->second = k;
+		contest->second_time = time;
+	}
+}
+
+static void draw_evenly(const struct plan *plan, const struct mark *marks,
+			uint64_t client, struct contest *contest)
+{
+	size_t k;
+
+	for (k = 0; k < plan->count; k++) {
+		uint64_t time = draw(client, &marks[k]);
+
+		if (time < contest->second_time)
+			compete(contest, marks, k, time);
+	}
+}
+
+/* With exponential times, the shorter the larger a weight, shares are as the
+ * weights. The logarithm makes a time longer: what is too late before it need
+ * not take it. */
+static void draw_by_weight(const struct route *route, const struct plan *plan,
+			   const struct share *shares, const struct mark *marks,
+			   uint64_t client, struct contest *contest)
+{
+	size_t k;
+
+	for (k = 0; k < plan->count; k++) {
+		unsigned int weight = route->targets[shares[k].target].weight;
+		uint64_t drawn = draw(client, &marks[k]) >> 12;
+		uint64_t time = drawn / weight;
+
+		if (time >= contest->second_time)
+			continue;
+		time = (uint64_t)(-log(1 - (double)drawn * 0x1p-52) / weight *
+				  0x1p52);
+		if (time < contest->second_time)
+			compete(contest, marks, k, time);
+	}
+}
+
+static void draw_lots(struct route *route, uint64_t client,
+		      struct choice *choice)
+{
+	const struct plan *plan = route_plan(route);
+	const struct share *shares = route_shares(route);
+	const struct mark *marks = route_marks(route);
+	struct contest contest = {.first_time = UINT64_MAX,
+				  .second_time = UINT64_MAX};
+
+	if (plan->is_even)
+		draw_evenly(plan, marks, client, &contest);
+	else
+		draw_by_weight(route, plan, shares, marks, client, &contest);
+	choice->first = &route->targets[shares[contest.first].target];
+	if (!plan->is_one_place)
+		choice->second = &route->targets[shares[contest.second].target];
+}
+
+bool balance_choose(struct route *route, uint8_t *states, uint32_t version,
+		    uint64_t client, struct choice *choice)
+{
+	struct plan *plan = route_plan(route);
 
 	*choice = (struct choice){0};
 	if (route->is_plain) {
 		choice->first = &route->targets[0];
 		return true;
 	}
-	if (route->is_uniform && route->target_count > 1 &&
-	    route->balance == ROUTE_ROUNDROBIN &&
-	    all_serve(route, ranking.turns, states) &&
-	    take_turn_of_all(route, ranking.turns, choice))
-		return true;
-	if (!route->has_turns || !rank_targets(route, &ranking))
+	if (!plan)
 		return false;
-	if (ranking.is_backup || route->balance == ROUTE_FIRST)
-		take_first(route, &ranking, &contest);
-	else if (route->balance == ROUTE_SOURCE && client != 0)
-		draw_lots(route, &ranking, client, &contest);
+	if (plan->version != version)
+		make_plan(route, states, version);
+	if (plan->count == 0)
+		return false;
+	if (route->balance == ROUTE_SOURCE && client != 0 && plan->step != 0)
+		draw_lots(route, client, choice);
 	else
-		take_turn(route, &ranking, &contest);
-	*choice = contest.choice;
-	if (!choice->second)
-		choice->second = find_second(route, &ranking, choice->first);
+		take_turn(route, choice);
+	if (plan->spare != 0)
+		choice->second = &route->targets[plan->spare - 1];
 	return true;
+}
+
+uint64_t balance_client(struct span client)
+{
+	uint64_t hash = client.len;
+
+	if (client.len == 0)
+		return 0;
+	for (; client.len > 8; client.p += 8, client.len -= 8)
+		hash = mix(hash ^ get_word(client.p, 8));
+	hash = mix(hash ^ get_word(client.p, client.len));
+	return hash ? hash : 1;
 }

@@ -49,7 +49,7 @@ static const char *target_state(const struct view *view, uint32_t slot)
 static void put_targets(const struct view *view, struct route *route,
 			struct json *json)
 {
-	const struct turn *turns = route_turns(route);
+	const uint32_t *slots = route_slots(route);
 	size_t i;
 
 	json_open(json, "targets", '[');
@@ -61,9 +61,8 @@ static void put_targets(const struct view *view, struct route *route,
 			    target->port);
 		json_number(json, "weight", target->weight);
 		json_bool(json, "backup", target->is_backup);
-		json_text(
-			json, "state",
-			span_of(target_state(view, turns ? turns[i].slot : 0)));
+		json_text(json, "state",
+			  span_of(target_state(view, slots ? slots[i] : 0)));
 		json_close(json, '}');
 	}
 	json_close(json, ']');

@@ -319,6 +319,7 @@ struct health *health_new(const struct health_options *options)
 		return NULL;
 	}
 	health->face.states = roster_states(health->roster);
+	health->face.version = roster_version(health->roster);
 	return health;
 }
 

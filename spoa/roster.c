@@ -39,6 +39,7 @@ struct roster {
 	struct hash_secret secret;
 	uint64_t random;    /* xorshift state; never 0 */
 	uint8_t *states;    /* by slot, a whole number of words */
+	uint32_t version;   /* of them */
 	struct slot *slots; /* [0] is no target */
 	uint32_t *buckets;
 	size_t mask;
@@ -67,6 +68,7 @@ struct roster *roster_new(const struct roster_options *options,
 	roster->random = secret->k1 | 1;
 	roster->mask = buckets - 1;
 	roster->top = 1;
+	roster->version = 1;
 	roster->tokens = options->burst;
 	roster->states = calloc(slots / WORD + 1, WORD);
 	roster->slots = calloc(slots, sizeof(struct slot));
@@ -100,9 +102,20 @@ uint8_t *roster_states(struct roster *roster)
 	return roster->states;
 }
 
+const uint32_t *roster_version(const struct roster *roster)
+{
+	return &roster->version;
+}
+
 const struct roster_counters *roster_count(const struct roster *roster)
 {
 	return &roster->counters;
+}
+
+static void raise_version(struct roster *roster)
+{
+	if (++roster->version == 0)
+		roster->version = 1;
 }
 
 /* A random number of milliseconds below `limit_ms`. */
@@ -306,6 +319,8 @@ static void set_pulse(struct roster *roster, struct slot *self,
 					       roster->options.interval_ms
 			       ? ROSTER_DOWN_LONG
 			       : ROSTER_DOWN;
+	if ((roster->states[slot] & ~ROSTER_USED) != rank)
+		raise_version(roster);
 	roster->states[slot] =
 		(uint8_t)((roster->states[slot] & ROSTER_USED) | rank);
 }
@@ -325,15 +340,19 @@ void roster_scan(struct roster *roster, int64_t now_ms)
 {
 	uint32_t slot, i;
 	uint64_t word;
+	bool is_used = false;
 
 	for (slot = 0; slot < roster->top; slot += WORD) {
 		memcpy(&word, roster->states + slot, WORD);
 		if (!(word & USED_WORD))
 			continue;
+		is_used = true;
 		for (i = slot; i < slot + WORD; i++)
 			if (roster->states[i] & ROSTER_USED)
 				note_use(roster, i, now_ms);
 	}
+	if (is_used)
+		raise_version(roster);
 }
 
 int64_t roster_due(const struct roster *roster)

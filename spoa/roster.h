@@ -75,6 +75,10 @@ void roster_free(struct roster *roster);
  * They stay where they are. That of slot 0 is always 0. */
 uint8_t *roster_states(struct roster *roster);
 
+/* A number, never 0, that is another one after each change of a rank and each
+ * scan that took off a mark; where it is does not change. */
+const uint32_t *roster_version(const struct roster *roster);
+
 /* A route of `field` names the target. Returns its slot, or 0 when there is no
  * room. A new one is up, and not checked before it is used. */
 uint32_t roster_take(struct roster *roster, const struct roster_target *target,

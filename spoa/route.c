@@ -430,13 +430,21 @@ static void take_route(struct parser *in, const char *text)
 		fail(in, ROUTE_NO_WORD, in->p);
 }
 
+static bool has_marks(const struct route *route)
+{
+	return route->has_plan && route->balance == ROUTE_SOURCE;
+}
+
 static size_t names_at(const struct route *route)
 {
+	size_t plan = route->has_plan ? sizeof(struct plan) : 0;
 	size_t each = sizeof(struct target);
 
-	if (route->has_turns)
-		each += sizeof(struct turn);
-	return sizeof(*route) + route->target_count * each;
+	if (route->has_plan)
+		each += sizeof(uint32_t) + sizeof(struct share);
+	if (has_marks(route))
+		each += sizeof(struct mark);
+	return sizeof(*route) + plan + route->target_count * each;
 }
 
 static size_t text_at(const struct route *route)
@@ -444,26 +452,21 @@ static size_t text_at(const struct route *route)
 	return names_at(route) + route->name_count * sizeof(struct name_ref);
 }
 
-/* Several targets have turns; a single one only if a check may say that it is
+/* Several targets need a plan; a single one only if a check may say that it is
  * down, or if others may join it. */
 static void finish_route(struct parser *in, struct span text)
 {
 	struct route *route = in->route;
 	bool is_checked = route->check == ROUTE_CHECK_TCP ||
 			  route->check == ROUTE_CHECK_HTTP;
-	size_t i;
 
-	route->has_turns =
+	route->has_plan =
 		route->target_count > 1 || is_checked || route->name_count > 0;
-	route->is_uniform = true;
-	for (i = 0; i < route->target_count; i++)
-		if (route->targets[i].is_backup || !route->targets[i].weight)
-			route->is_uniform = false;
-	route->is_plain = route->target_count == 1 && !route->has_turns &&
+	route->is_plain = route->target_count == 1 && !route->has_plan &&
 			  route->targets[0].weight > 0;
-	if (route->has_turns)
-		memset(route_turns(route), 0,
-		       route->target_count * sizeof(struct turn));
+	memset(route->targets + route->target_count, 0,
+	       names_at(route) - sizeof(*route) -
+		       route->target_count * sizeof(struct target));
 	if (route->name_count > 0)
 		memcpy((char *)route + names_at(route), in->names,
 		       route->name_count * sizeof(struct name_ref));
@@ -512,11 +515,32 @@ struct span route_text(const struct route *route)
 			     route->text_len};
 }
 
-struct turn *route_turns(struct route *route)
+struct plan *route_plan(struct route *route)
 {
-	if (!route->has_turns)
+	if (!route->has_plan)
 		return NULL;
-	return (struct turn *)(route->targets + route->target_count);
+	return (struct plan *)(route->targets + route->target_count);
+}
+
+uint32_t *route_slots(struct route *route)
+{
+	if (!route->has_plan)
+		return NULL;
+	return (uint32_t *)(route_plan(route) + 1);
+}
+
+struct share *route_shares(struct route *route)
+{
+	if (!route->has_plan)
+		return NULL;
+	return (struct share *)(route_slots(route) + route->target_count);
+}
+
+struct mark *route_marks(struct route *route)
+{
+	if (!has_marks(route))
+		return NULL;
+	return (struct mark *)(route_shares(route) + route->target_count);
 }
 
 const struct name_ref *route_names(const struct route *route)

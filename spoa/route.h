@@ -58,10 +58,28 @@ struct target {
 	uint16_t is_ipv6 : 1;
 };
 
-/* What changes of a target while its route is kept. */
-struct turn {
-	int32_t place; /* how near its next turn is, for `balance` */
-	uint32_t slot; /* where its state is; 0: it is not watched, and up */
+/* Who serves and who is next, for `balance`, which keeps it here. */
+struct plan {
+	uint32_t version;  /* of the states that it was made for; 0: not yet */
+	uint32_t place;	   /* of the next turn, below `total` */
+	uint32_t step;	   /* from a turn to the one after it */
+	uint32_t total;	   /* all places */
+	uint16_t count;	   /* targets that serve */
+	uint16_t spare;	   /* the second choice where there is one place only,
+			      from 1; 0 is none */
+	bool is_even;	   /* those that serve have equal weights */
+	bool is_one_place; /* and one address and port, all of them */
+};
+
+/* Of one that serves. */
+struct share {
+	uint16_t target; /* its number */
+	uint16_t last;	 /* the last one of its places */
+};
+
+/* A hash of its address and port, in two halves for the alignment's sake. */
+struct mark {
+	uint32_t halves[2];
 };
 
 /* Which addresses of a name a route was made with. */
@@ -94,14 +112,14 @@ struct route_reader {
 };
 
 /* Four-byte alignment throughout, so that a route can lie behind other bytes.
- * The turns, if any, follow the targets, then the names, then the text. */
+ * The plan with slots, shares and marks, if any, follows the targets, then come
+ * the names, then the text. */
 struct route {
 	uint8_t error;	       /* enum route_error */
 	uint8_t balance : 4;   /* enum route_balance */
 	uint8_t check : 4;     /* enum route_check */
 	uint16_t is_plain : 1; /* the one target is always the answer */
-	uint16_t has_turns : 1;
-	uint16_t is_uniform : 1;     /* no backup, none of weight 0 */
+	uint16_t has_plan : 1;
 	uint16_t is_pending : 1;     /* a name in it is worth waiting for */
 	uint16_t has_unresolved : 1; /* or has no address, as far as is known */
 	uint16_t has_denied : 1; /* an address of a name may not be a target */
@@ -116,9 +134,10 @@ struct route {
 /* Room for the largest route. */
 union route_room {
 	struct route route;
-	char bytes[sizeof(struct route) +
+	char bytes[sizeof(struct route) + sizeof(struct plan) +
 		   ROUTE_TARGETS_MAX *
-			   (sizeof(struct target) + sizeof(struct turn) +
+			   (sizeof(struct target) + sizeof(uint32_t) +
+			    sizeof(struct share) + sizeof(struct mark) +
 			    sizeof(struct name_ref)) +
 		   ROUTE_TEXT_MAX];
 };
@@ -155,8 +174,17 @@ static inline bool route_is_same_place(const struct target *a,
 /* The path after `check http`, or an empty span; lives in the route. */
 struct span route_path(const struct route *route);
 
-/* The turns of the targets, in their order; NULL without `has_turns`. */
-struct turn *route_turns(struct route *route);
+/* NULL without `has_plan`, as are these: */
+struct plan *route_plan(struct route *route);
+
+/* Where the states of the targets are, in their order; 0: it is not watched,
+ * and up. */
+uint32_t *route_slots(struct route *route);
+
+/* Room for as many as there are targets, in the order of those that serve; the
+ * marks for `balance source` alone. */
+struct share *route_shares(struct route *route);
+struct mark *route_marks(struct route *route);
 
 /* Writes address and port as a route does: 192.0.2.1:80 or [2001:db8::1]:80. */
 void route_print_place(const uint8_t *address, bool is_ipv6, uint16_t port,

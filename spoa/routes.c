@@ -11,13 +11,13 @@ static void release_slots(struct routes *routes, struct span field,
 			  struct route *route)
 {
 	struct watch *watch = routes->options.watch;
-	struct turn *turns = route_turns(route);
+	uint32_t *slots = route_slots(route);
 	size_t i;
 
-	for (i = 0; turns && i < route->target_count; i++) {
-		if (turns[i].slot != 0)
-			watch->release(watch, turns[i].slot, field);
-		turns[i].slot = 0;
+	for (i = 0; slots && i < route->target_count; i++) {
+		if (slots[i] != 0)
+			watch->release(watch, slots[i], field);
+		slots[i] = 0;
 	}
 }
 
@@ -65,43 +65,28 @@ static void take_slots(struct routes *routes, struct span field,
 		       struct route *route)
 {
 	struct watch *watch = routes->options.watch;
-	struct turn *turns = route_turns(route);
+	uint32_t *slots = route_slots(route);
 	size_t i;
 
-	if (!watch || !turns || route->check == ROUTE_CHECK_NONE ||
+	if (!watch || !slots || route->check == ROUTE_CHECK_NONE ||
 	    (route->target_count == 1 && route->check == ROUTE_CHECK_DEFAULT))
 		return;
 	for (i = 0; i < route->target_count; i++)
 		if (route->targets[i].weight > 0)
-			turns[i].slot = watch->take(watch, field, route,
-						    &route->targets[i]);
-}
-
-/* Targets that were there before go on from the place where they were. */
-static void carry_places(struct route *to, struct route *from)
-{
-	struct turn *turns = route_turns(to);
-	const struct turn *old = route_turns(from);
-	size_t i, k;
-
-	for (i = 0; turns && old && i < to->target_count; i++)
-		for (k = 0; k < from->target_count; k++)
-			if (route_is_same_place(&to->targets[i],
-						&from->targets[k])) {
-				turns[i].place = old[k].place;
-				break;
-			}
+			slots[i] = watch->take(watch, field, route,
+					       &route->targets[i]);
 }
 
 /* What is in `room` takes its slots before what the cache holds loses them:
- * what is known of a target that stays is kept. */
+ * what is known of a target that stays is kept. Turns go on where they were. */
 static void prepare_route(struct routes *routes, struct span field)
 {
 	struct route *old = cache_find(routes->options.cache, field);
+	struct route *route = &routes->room.route;
 
-	take_slots(routes, field, &routes->room.route);
-	if (old)
-		carry_places(&routes->room.route, old);
+	take_slots(routes, field, route);
+	if (old && old->has_plan && route->has_plan)
+		route_plan(route)->place = route_plan(old)->place;
 }
 
 /* If the cache had no memory for it, the route in `room` has no slots. */
@@ -251,14 +236,7 @@ struct route *routes_find(struct routes *routes, struct span field)
 
 uint64_t routes_client(struct span client)
 {
-	/* No secret: all agents must send a client to the same target. */
-	static const struct hash_secret open_secret = {0};
-	uint64_t hash;
-
-	if (client.len == 0)
-		return 0;
-	hash = hash_span(&open_secret, client);
-	return hash ? hash : 1;
+	return balance_client(client);
 }
 
 static uint8_t address_len(const struct target *target)
@@ -287,13 +265,14 @@ void routes_fill(struct routes *routes, struct route *route, struct span field,
 {
 	struct watch *watch = routes->options.watch;
 	uint8_t *states = watch ? watch->states : NULL;
+	uint32_t version = watch ? *watch->version : 1;
 	struct choice choice;
 
 	*answer = (struct answer){
 		.status = ANSWER_BAD_ROUTE, .source = source, .route = field};
 	if (route->error != ROUTE_GOOD)
 		return;
-	if (!balance_choose(route, states, client, &choice)) {
+	if (!balance_choose(route, states, version, client, &choice)) {
 		fill_nothing(routes, route, answer);
 		return;
 	}

@@ -15,6 +15,9 @@ struct watch {
 	/* By slot; that of slot 0 is always up. It may move, but only within
 	 * `take`. */
 	uint8_t *states;
+	/* Another number, never 0, after a state changed or a mark was taken
+	 * off. */
+	const uint32_t *version;
 	/* The route of a field, with this target of it, came into the cache;
 	 * all is lent for the call. Returns the slot of its state, 0 when it is
 	 * not watched. Equal targets that are checked alike may share a slot.

@@ -11,6 +11,7 @@
 
 static union route_room room;
 static uint8_t states[ROUTE_TARGETS_MAX + 1];
+static uint32_t version = 1; /* of them */
 
 static bool allows(void *context, const struct target *target)
 {
@@ -23,15 +24,15 @@ static bool allows(void *context, const struct target *target)
 static struct route *parse(const char *text)
 {
 	static const struct route_reader reader = {.allows = allows};
-	struct turn *turns;
+	uint32_t *slots;
 	unsigned int column;
 	size_t i;
 
 	if (route_parse(span_of(text), &reader, &room, &column) != ROUTE_GOOD)
 		fail_msg("'%s': column %u", text, column);
-	turns = route_turns(&room.route);
-	for (i = 0; turns && i < room.route.target_count; i++)
-		turns[i].slot = (uint32_t)i + 1;
+	slots = route_slots(&room.route);
+	for (i = 0; slots && i < room.route.target_count; i++)
+		slots[i] = (uint32_t)i + 1;
 	memset(states, 0, sizeof(states));
 	return &room.route;
 }
@@ -42,7 +43,7 @@ static const char *choose(struct route *route, uint64_t client)
 	static char text[32];
 	struct choice choice;
 
-	if (!balance_choose(route, states, client, &choice))
+	if (!balance_choose(route, states, version, client, &choice))
 		return "-";
 	assert_non_null(choice.first);
 	if (choice.second)
@@ -58,6 +59,7 @@ static void set_states(const char *ranks)
 {
 	size_t i;
 
+	version++;
 	memset(states, 0, sizeof(states));
 	for (i = 0; ranks[i] != '\0'; i++)
 		states[i + 1] = (uint8_t)(ranks[i] - '0');
@@ -81,7 +83,7 @@ static const struct {
 	{"1.1.1.1:1, 1.1.1.1:2", "", "1/2 2/1 1/2 2/1"},
 	{"1.1.1.1:1, 1.1.1.1:2, 1.1.1.1:3", "", "1/2 2/3 3/1 1/2"},
 	{"1.1.1.1:1 weight 5, 1.1.1.1:2, 1.1.1.1:3", "",
-	 "1/2 1/2 2/3 1/3 3/1 1/2 1/2 1/2"},
+	 "1/2 1/2 1/2 2/3 1/2 3/1 1/2 1/2"},
 	{"1.1.1.1:1 weight 256, 1.1.1.1:2 weight 256", "", "1/2 2/1 1/2"},
 	{"1.1.1.1:1 weight 0, 1.1.1.1:2", "", "2/- 2/-"},
 	{"1.1.1.1:1 weight 0, 1.1.1.1:2 weight 0", "", "-"},
@@ -161,7 +163,7 @@ static void test_no_states_are_up(void **state)
 	struct choice choice;
 
 	(void)state;
-	assert_true(balance_choose(route, NULL, 0, &choice));
+	assert_true(balance_choose(route, NULL, 1, 0, &choice));
 	assert_int_equal(choice.first->port, 1);
 	assert_int_equal(choice.second->port, 2);
 }
@@ -180,7 +182,15 @@ static void test_states_are_marked_as_used(void **state)
 	assert_int_equal(states[2], BALANCE_USED | 3);
 	assert_int_equal(states[3], BALANCE_USED);
 	assert_int_equal(states[4], 0);
-	route_turns(route)[0].slot = 0;
+	/* A mark that was taken off is only missed with the next version. */
+	states[1] = 0;
+	assert_string_equal(choose(route, 0), "1/3");
+	assert_int_equal(states[1], 0);
+	version++;
+	assert_string_equal(choose(route, 0), "1/3");
+	assert_int_equal(states[1], BALANCE_USED);
+	route_slots(route)[0] = 0;
+	version++;
 	assert_string_equal(choose(route, 0), "1/3");
 	assert_int_equal(states[0], 0);
 }
@@ -190,7 +200,7 @@ static void count_turns(struct route *route, size_t requests, size_t *counts)
 	struct choice choice;
 
 	while (requests-- > 0) {
-		assert_true(balance_choose(route, states, 0, &choice));
+		assert_true(balance_choose(route, states, version, 0, &choice));
 		counts[choice.first - route->targets]++;
 	}
 }
@@ -205,33 +215,95 @@ static void test_weights_are_shares(void **state)
 	assert_int_equal(counts[1], 1000);
 }
 
-/* Places stay bounded and shares right whatever goes up and down. */
+/* So they are in every row of as many requests as the weights add up to, and
+ * within one they lie apart. */
+static void test_shares_are_exact_and_smooth(void **state)
+{
+	struct route *route = parse("1.1.1.1:1 weight 13, 1.1.1.1:2 weight 2, "
+				    "1.1.1.1:3 weight 29, 1.1.1.1:4");
+	size_t i, since = 0, counts[4] = {0};
+	struct choice choice;
+
+	(void)state;
+	count_turns(route, 7, counts);
+	memset(counts, 0, sizeof(counts));
+	count_turns(route, 45, counts);
+	assert_int_equal(counts[0], 13);
+	assert_int_equal(counts[1], 2);
+	assert_int_equal(counts[2], 29);
+	assert_int_equal(counts[3], 1);
+	for (i = 0; i < 1000; i++) {
+		assert_true(balance_choose(route, states, version, 0, &choice));
+		since = choice.first->port == 1 ? 0 : since + 1;
+		assert_in_range(since, 0, 7);
+	}
+}
+
+/* Shares stay right whatever goes up and down. */
 static void test_shares_hold_while_states_change(void **state)
 {
 	struct route *route = parse("1.1.1.1:1 weight 200, 1.1.1.1:2 weight 3, "
 				    "1.1.1.1:3 weight 256, 1.1.1.1:4");
-	size_t i, k, counts[4] = {0};
+	size_t i, counts[4] = {0};
 
 	(void)state;
 	for (i = 0; i < 100000; i++) {
 		struct choice choice;
 
-		if (i % 7 == 0)
+		if (i % 7 == 0) {
 			states[1 + kit_random() % 4] ^= 1;
-		assert_true(balance_choose(route, states, 0, &choice));
-		for (k = 0; k < 4; k++)
-			assert_in_range(route_turns(route)[k].place + 4 * 460,
-					0, 8 * 460);
+			version++;
+		}
+		assert_true(balance_choose(route, states, version, 0, &choice));
+		assert_false(states[choice.first->port] & BALANCE_RANK &&
+			     choice.second &&
+			     !(states[choice.second->port] & BALANCE_RANK));
 	}
-	memset(states, 0, sizeof(states));
+	set_states("");
 	count_turns(route, 46000, counts);
-	assert_in_range(counts[0], 19900, 20100);
-	assert_in_range(counts[1], 290, 310);
-	assert_in_range(counts[2], 25500, 25700);
-	assert_in_range(counts[3], 90, 110);
+	assert_int_equal(counts[0], 20000);
+	assert_int_equal(counts[1], 300);
+	assert_int_equal(counts[2], 25600);
+	assert_int_equal(counts[3], 100);
 }
 
-/* A client as routes_client makes one. */
+/* A version that is noted anew changes no turn. */
+static void test_turns_go_on_with_each_version(void **state)
+{
+	struct route *route = parse("1.1.1.1:1 weight 2, 1.1.1.1:2 weight 7, "
+				    "1.1.1.1:3");
+	size_t counts[3] = {0};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 10; i++) {
+		version++;
+		count_turns(route, 1, counts);
+	}
+	assert_int_equal(counts[0], 2);
+	assert_int_equal(counts[1], 7);
+	assert_int_equal(counts[2], 1);
+}
+
+/* The largest sum of weights there can be. */
+static void test_most_places(void **state)
+{
+	static char text[ROUTE_TEXT_MAX];
+	size_t i, counts[ROUTE_TARGETS_MAX] = {0};
+	struct route *route;
+
+	(void)state;
+	for (i = 0; i < ROUTE_TARGETS_MAX; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 "%s10.0.0.1:%zu weight %d", i ? "," : "", i + 1,
+			 i == 7 ? 255 : 256);
+	route = parse(text);
+	count_turns(route, 65535, counts);
+	for (i = 0; i < ROUTE_TARGETS_MAX; i++)
+		assert_int_equal(counts[i], i == 7 ? 255 : 256);
+}
+
+/* A client as balance_client makes one. */
 static uint64_t client(size_t i)
 {
 	return (i + 1) * 0x9e3779b97f4a7c15U;
@@ -250,7 +322,8 @@ static size_t ask_all(struct route *route)
 		struct choice choice;
 		unsigned int port;
 
-		assert_true(balance_choose(route, states, client(i), &choice));
+		assert_true(balance_choose(route, states, version, client(i),
+					   &choice));
 		port = choice.first->port;
 		moved += port != served_by[i];
 		served_by[i] = port;
@@ -332,7 +405,8 @@ static void test_clients_follow_weights(void **state)
 	for (i = 0; i < CLIENTS; i++) {
 		struct choice choice;
 
-		assert_true(balance_choose(route, states, client(i), &choice));
+		assert_true(balance_choose(route, states, version, client(i),
+					   &choice));
 		if (served_by[i] == 1)
 			assert_int_equal(choice.first->port, 1);
 	}
@@ -348,11 +422,63 @@ static void test_second_choice_of_a_client(void **state)
 	for (i = 0; i < 1000; i++) {
 		struct choice before, after;
 
-		assert_true(balance_choose(route, states, client(i), &before));
+		assert_true(balance_choose(route, states, version, client(i),
+					   &before));
 		states[before.first->port] = 1;
-		assert_true(balance_choose(route, states, client(i), &after));
+		version++;
+		assert_true(balance_choose(route, states, version, client(i),
+					   &after));
 		assert_ptr_equal(after.first, before.second);
 		states[before.first->port] = 0;
+		version++;
+	}
+}
+
+/* With weights, too; and targets at one place are one. */
+static void test_second_choice_of_a_client_by_weight(void **state)
+{
+	struct route *route = parse(
+		"10.0.0.1:1 weight 9, 10.0.0.2:2 weight 90, 10.0.0.2:2, "
+		"10.0.0.3:3 weight 30, 10.0.0.4:4 weight 2, 10.0.0.1:1 weight "
+		"11; balance source");
+	size_t i, k;
+
+	(void)state;
+	for (i = 0; i < 1000; i++) {
+		struct choice before, after;
+
+		set_states("");
+		assert_true(balance_choose(route, states, version, client(i),
+					   &before));
+		for (k = 0; k < route->target_count; k++)
+			if (route->targets[k].port == before.first->port)
+				states[k + 1] = 1;
+		version++;
+		assert_true(balance_choose(route, states, version, client(i),
+					   &after));
+		assert_int_equal(after.first->port, before.second->port);
+		assert_true(route_is_same_place(after.first, before.second));
+	}
+}
+
+/* The numbers stand: another hash would send every client elsewhere. */
+static void test_clients_have_numbers(void **state)
+{
+	static const char address[] = {10, 0, 0, 1};
+	static const char text[] = "a client with a long name";
+	size_t i;
+
+	(void)state;
+	assert_true(balance_client((struct span){0}) == 0);
+	assert_true(balance_client((struct span){address, 4}) ==
+		    0x903310638191c738U);
+	assert_true(balance_client(span_of(text)) == 0x37a774b11fd89f94U);
+	for (i = 1; i < sizeof(text); i++) {
+		struct span client = {kit_guarded(text, i), i};
+
+		assert_true(balance_client(client) != 0);
+		assert_true(balance_client(client) !=
+			    balance_client((struct span){text, i - 1}));
 	}
 }
 
@@ -363,11 +489,16 @@ int main(void)
 		cmocka_unit_test(test_no_states_are_up),
 		cmocka_unit_test(test_states_are_marked_as_used),
 		cmocka_unit_test(test_weights_are_shares),
+		cmocka_unit_test(test_shares_are_exact_and_smooth),
 		cmocka_unit_test(test_shares_hold_while_states_change),
+		cmocka_unit_test(test_turns_go_on_with_each_version),
+		cmocka_unit_test(test_most_places),
 		cmocka_unit_test(test_a_client_stays),
 		cmocka_unit_test(test_a_tenth_moves),
 		cmocka_unit_test(test_clients_follow_weights),
 		cmocka_unit_test(test_second_choice_of_a_client),
+		cmocka_unit_test(test_second_choice_of_a_client_by_weight),
+		cmocka_unit_test(test_clients_have_numbers),
 	};
 
 	return cmocka_run_group_tests_name("balance", tests, NULL, NULL);

@@ -579,6 +579,37 @@ static void test_any_order(void **state)
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+/* Plans of routes hold for as long as it is the same. */
+static void test_the_version_tells_of_changes(void **state)
+{
+	const uint32_t *version = roster_version(roster);
+	uint32_t a = take(1, "a.test");
+	uint32_t before = *version;
+
+	(void)state;
+	assert_int_not_equal(before, 0);
+	roster_scan(roster, now_ms);
+	assert_int_equal(*version, before);
+	use(a);
+	assert_int_not_equal(*version, before);
+	before = *version;
+	check(a, PULSE_GOOD);
+	check(a, PULSE_BAD);
+	check(a, PULSE_BAD);
+	assert_int_equal(*version, before);
+	assert_int_equal(check(a, PULSE_BAD), PULSE_WENT_DOWN);
+	assert_int_not_equal(*version, before);
+	before = *version;
+	check(a, PULSE_BAD);
+	check(a, PULSE_GOOD);
+	assert_int_equal(*version, before);
+	assert_int_equal(check(a, PULSE_GOOD), PULSE_WENT_UP);
+	assert_int_not_equal(*version, before);
+	before = *version;
+	report(1);
+	assert_int_not_equal(*version, before);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -599,6 +630,7 @@ int main(void)
 		TEST(test_reports_in_all_are_few),
 		TEST(test_a_report_during_a_check),
 		TEST(test_a_check_that_cannot_be_made),
+		TEST(test_the_version_tells_of_changes),
 		TEST(test_no_memory),
 		TEST(test_any_order),
 	};
