@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
+#include "busiest.h"
 #include "explain.h"
 #include "host.h"
 #include "json.h"
@@ -25,6 +26,14 @@ struct inquiry {
 	LIST_ENTRY(inquiry) link;
 };
 
+/* A request for metrics, which waits for the busiest routes. */
+struct scraping {
+	struct busiest_waiter waiter; /* first */
+	struct admin *admin;
+	struct evhttp_request *request;
+	LIST_ENTRY(scraping) link;
+};
+
 /* A request for routes that waits for a listing. */
 struct survey {
 	struct admin *admin;
@@ -38,6 +47,8 @@ struct survey {
 struct admin {
 	const struct view *view;
 	struct http *http;
+	struct busiest *busiest;
+	LIST_HEAD(scraping_list, scraping) scrapings;
 	LIST_HEAD(inquiry_list, inquiry) inquiries;
 	LIST_HEAD(survey_list, survey) surveys;
 	size_t survey_count;
@@ -65,16 +76,59 @@ static void handle_health(void *context, struct evhttp_request *request)
 	send_text(request, HTTP_OK, "ok\n");
 }
 
+/* Why no request should come here; NULL when they may. */
+static const char *find_unready(const struct view *view)
+{
+	if (conns_are_stopping(view->conns))
+		return "stopping";
+	if (redis_store_count(view->store)->connections == 0 &&
+	    !(view->snapshot && snapshot_count(view->snapshot)->is_read))
+		return "Redis has not answered yet, and there is no snapshot";
+	return NULL;
+}
+
+static void handle_ready(void *context, struct evhttp_request *request)
+{
+	struct admin *admin = context;
+	const char *problem = find_unready(admin->view);
+
+	if (problem)
+		http_refuse(request, HTTP_SERVUNAVAIL, problem);
+	else
+		send_text(request, HTTP_OK, "ready\n");
+}
+
+static void send_metrics(struct busiest_waiter *waiter)
+{
+	struct scraping *scraping = (struct scraping *)waiter;
+	struct admin *admin = scraping->admin;
+	struct scrape_admin scrape = {.http = http_count(admin->http)};
+	struct http_reply reply;
+
+	scrape.routes = busiest_rows(admin->busiest, &scrape.route_count);
+	http_begin(&reply);
+	if (reply.out)
+		scrape_write(admin->view, &scrape, reply.out);
+	http_send(&reply, scraping->request, HTTP_OK,
+		  "text/plain; version=0.0.4; charset=utf-8");
+	LIST_REMOVE(scraping, link);
+	free(scraping);
+}
+
 static void handle_metrics(void *context, struct evhttp_request *request)
 {
 	struct admin *admin = context;
-	struct http_reply reply;
+	struct scraping *scraping = calloc(1, sizeof(*scraping));
 
-	http_begin(&reply);
-	if (reply.out)
-		scrape_write(admin->view, reply.out);
-	http_send(&reply, request, HTTP_OK,
-		  "text/plain; version=0.0.4; charset=utf-8");
+	if (!scraping) {
+		http_refuse(request, HTTP_INTERNAL, "out of memory");
+		return;
+	}
+	scraping->waiter.ready = send_metrics;
+	scraping->admin = admin;
+	scraping->request = request;
+	LIST_INSERT_HEAD(&admin->scrapings, scraping, link);
+	busiest_await(admin->busiest, &scraping->waiter);
 }
 
 static void put_value(void *context, const struct opts_value *value)
@@ -356,10 +410,15 @@ static void handle_routes(void *context, struct evhttp_request *request)
 }
 
 static const struct http_page pages[] = {
-	{"/healthz", false, handle_health}, {"/metrics", false, handle_metrics},
-	{"/config", false, handle_config},  {"/explain", false, handle_explain},
-	{"/routes", false, handle_routes},  {"/flush", true, handle_flush},
-	{"/expire", true, handle_expire},   {0},
+	{"/healthz", false, handle_health},
+	{"/readyz", false, handle_ready},
+	{"/metrics", false, handle_metrics},
+	{"/config", false, handle_config},
+	{"/explain", false, handle_explain},
+	{"/routes", false, handle_routes},
+	{"/flush", true, handle_flush},
+	{"/expire", true, handle_expire},
+	{0},
 };
 
 struct admin *admin_new(const struct view *view)
@@ -372,8 +431,9 @@ struct admin *admin_new(const struct view *view)
 		return NULL;
 	admin->view = view;
 	admin->http = http_new(&options, admin);
-	if (!admin->http) {
-		free(admin);
+	admin->busiest = busiest_new(view->loop, view->cache);
+	if (!admin->http || !admin->busiest) {
+		admin_free(admin);
 		return NULL;
 	}
 	return admin;
@@ -383,9 +443,15 @@ void admin_free(struct admin *admin)
 {
 	struct inquiry *inquiry, *next_inquiry;
 	struct survey *survey, *next_survey;
+	struct scraping *scraping, *next_scraping;
 
 	if (!admin)
 		return;
+	for (scraping = LIST_FIRST(&admin->scrapings); scraping;
+	     scraping = next_scraping) {
+		next_scraping = LIST_NEXT(scraping, link);
+		free(scraping);
+	}
 	for (inquiry = LIST_FIRST(&admin->inquiries); inquiry;
 	     inquiry = next_inquiry) {
 		next_inquiry = LIST_NEXT(inquiry, link);
@@ -399,6 +465,7 @@ void admin_free(struct admin *admin)
 		listing_cancel(survey->listing);
 		free(survey);
 	}
+	busiest_free(admin->busiest);
 	http_free(admin->http);
 	free(admin);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "log.h"
 
@@ -207,7 +208,10 @@ static bool open_admin(struct agent *self, struct bound_socket *socket)
 		.store = self->store,
 		.preload = self->preload,
 		.snapshot = self->snapshot,
-		.started_ms = loop_now(self->loop)};
+		.fastpath = self->fastpath,
+		.dns = self->dns,
+		.started_ms = loop_now(self->loop),
+		.started_unix_s = time(NULL)};
 	self->admin = admin_new(&self->view);
 	if (!self->admin ||
 	    !admin_listen(self->admin, socket->fd, &socket->address))

@@ -43,6 +43,7 @@ struct ring {
 	struct entry *hand; /* where the sieve goes on; NULL is the oldest */
 	size_t count;
 	size_t max;
+	size_t bytes; /* of its entries */
 };
 
 struct cache {
@@ -209,6 +210,13 @@ static struct ring *ring_of(struct cache *cache, bool is_absent)
 	return is_absent ? &cache->absents : &cache->values;
 }
 
+/* Bytes that an entry takes. */
+static size_t entry_size(size_t field_len, size_t value_len)
+{
+	return offsetof(struct entry, bytes) + value_offset(field_len) +
+	       value_len;
+}
+
 static void link_entry(struct ring *ring, struct entry *entry)
 {
 	entry->newer = NULL;
@@ -219,6 +227,7 @@ static void link_entry(struct ring *ring, struct entry *entry)
 		ring->oldest = entry;
 	ring->newest = entry;
 	ring->count++;
+	ring->bytes += entry_size(entry->field_len, entry->value_len);
 }
 
 static void unlink_entry(struct ring *ring, struct entry *entry)
@@ -234,6 +243,7 @@ static void unlink_entry(struct ring *ring, struct entry *entry)
 	else
 		ring->oldest = entry->newer;
 	ring->count--;
+	ring->bytes -= entry_size(entry->field_len, entry->value_len);
 }
 
 /* The walk goes over the values, then over the absences. */
@@ -579,8 +589,7 @@ static struct entry *add_entry(struct cache *cache, uint32_t hash,
 
 	while (ring->count >= ring->max)
 		evict_one(cache, ring);
-	entry = malloc(offsetof(struct entry, bytes) + value_offset(field.len) +
-		       len);
+	entry = malloc(entry_size(field.len, len));
 	if (!entry) {
 		cache->counters.failures++;
 		return NULL;
@@ -638,6 +647,8 @@ void cache_put(struct cache *cache, struct span field, const void *value,
 	}
 	cache->counters.values = cache->values.count;
 	cache->counters.absents = cache->absents.count;
+	cache->counters.value_bytes = cache->values.bytes;
+	cache->counters.absent_bytes = cache->absents.bytes;
 }
 
 void cache_set_forget(struct cache *cache,

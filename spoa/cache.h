@@ -58,10 +58,12 @@ struct cache_look {
 	uint32_t uses;	 /* since it came */
 };
 
-/* Counts since the start, but for the two numbers of entries. */
+/* Counts since the start, but for entries and bytes. */
 struct cache_counters {
 	size_t values;
 	size_t absents;
+	size_t value_bytes; /* of their memory, without the table */
+	size_t absent_bytes;
 	uint64_t changes;   /* puts that told something new */
 	uint64_t evictions; /* entries that made room for others */
 	uint64_t failures;  /* puts that found no memory */

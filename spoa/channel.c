@@ -26,12 +26,23 @@ struct channel {
 	int64_t up_ms;	  /* when it last came up */
 	int64_t retry_ms; /* the next delay */
 	struct event *timer;
+	struct channel_counters counters;
 };
 
 static void tell(struct channel *channel, enum store_news news,
 		 struct span field)
 {
 	channel->options.news(channel->options.context, news, field);
+}
+
+const struct channel_counters *channel_count(const struct channel *channel)
+{
+	return &channel->counters;
+}
+
+static void hear(struct channel *channel)
+{
+	channel->counters.heard_ms = loop_now(channel->options.loop);
 }
 
 static void settle(struct channel *channel)
@@ -45,8 +56,11 @@ static void settle(struct channel *channel)
 /* Says once why it is down; lives then end by --ttl alone. */
 static void go_down(struct channel *channel, struct span why)
 {
-	if (channel->state == CHANNEL_UP)
+	if (channel->state == CHANNEL_UP) {
+		channel->counters.downs++;
 		tell(channel, STORE_PUSH_DOWN, (struct span){0});
+	}
+	channel->counters.is_up = false;
 	if (!channel->is_said)
 		log_warn("redis does not tell of changes: --ttl alone counts",
 			 log_text("server", channel->place.url->name),
@@ -78,6 +92,8 @@ static void go_up(struct channel *channel)
 	channel->state = CHANNEL_UP;
 	channel->up_ms = loop_now(channel->options.loop);
 	channel->is_said = false;
+	channel->counters.is_up = true;
+	channel->counters.ups++;
 	log_info("redis tells of changes",
 		 log_text("server", channel->place.url->name));
 	tell(channel, STORE_PUSH_UP, (struct span){0});
@@ -98,12 +114,20 @@ static void on_subscribed(void *context, int64_t client)
 
 static void on_changed(void *context)
 {
-	tell(context, STORE_CHANGED, (struct span){0});
+	struct channel *channel = context;
+
+	hear(channel);
+	channel->counters.changes++;
+	tell(channel, STORE_CHANGED, (struct span){0});
 }
 
 static void on_named(void *context, struct span field)
 {
-	tell(context, STORE_NAMED, field);
+	struct channel *channel = context;
+
+	hear(channel);
+	channel->counters.names++;
+	tell(channel, STORE_NAMED, field);
 }
 
 static void on_lost(void *context, const char *why, bool refused)
@@ -124,9 +148,11 @@ void channel_tracked(struct channel *channel, struct span problem)
 		go_down(channel, problem);
 		loop_arm(channel->timer,
 			 was_asked ? REFUSED_MS : next_delay(channel));
-	} else if (was_asked) {
-		go_up(channel);
+		return;
 	}
+	hear(channel);
+	if (was_asked)
+		go_up(channel);
 }
 
 static void subscribe(struct channel *channel)

@@ -15,6 +15,16 @@
 
 struct channel;
 
+/* Counts since the start, but for the first and the last. */
+struct channel_counters {
+	bool is_up;
+	uint64_t ups;	  /* times that it came up */
+	uint64_t downs;	  /* and went down again */
+	uint64_t changes; /* that Redis told of, of any field */
+	uint64_t names;	  /* fields that were named */
+	int64_t heard_ms; /* when it last gave a sign; 0 is never */
+};
+
 struct channel_options {
 	struct loop *loop;
 	int64_t interval_ms; /* of the probes */
@@ -41,5 +51,7 @@ void channel_close(struct channel *channel, const char *why);
 
 /* What `redis` was told about tracking: pass it on from its `tracked`. */
 void channel_tracked(struct channel *channel, struct span problem);
+
+const struct channel_counters *channel_count(const struct channel *channel);
 
 #endif

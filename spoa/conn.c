@@ -25,6 +25,7 @@ struct pending {
 	struct conn *conn;
 	uint64_t stream_id;
 	uint64_t frame_id;
+	int64_t asked_us;
 	LIST_ENTRY(pending) link;
 };
 
@@ -87,8 +88,10 @@ static void warn_broken(struct conn *conn)
 	const struct session *s = &conn->session;
 	uint64_t held;
 
-	if (s->code == SPOP_NORMAL ||
-	    !log_limit_pass(&conn->shared->broken, now(conn->shared), WARN_MS,
+	if (s->code == SPOP_NORMAL)
+		return;
+	conn->shared->counters.broken++;
+	if (!log_limit_pass(&conn->shared->broken, now(conn->shared), WARN_MS,
 			    &held))
 		return;
 	log_warn("connection refused: bad SPOP", log_text("peer", conn->peer),
@@ -169,9 +172,11 @@ static void ask(struct conn *conn, const struct question *q)
 		pending->conn = conn;
 		pending->stream_id = q->stream_id;
 		pending->frame_id = q->frame_id;
+		pending->asked_us = loop_now_us(shared->loop);
 		LIST_INSERT_HEAD(&conn->pendings, pending, link);
 		return;
 	}
+	shared->known++;
 	count_answer(shared, &answer);
 	session_answer(&conn->session, q->stream_id, q->frame_id, &answer);
 }
@@ -180,8 +185,11 @@ static void answered(struct waiter *waiter, const struct answer *answer)
 {
 	struct pending *pending = (struct pending *)waiter;
 	struct conn *conn = pending->conn;
+	struct conn_shared *shared = conn->shared;
 
-	count_answer(conn->shared, answer);
+	count_answer(shared, answer);
+	metrics_observe(&shared->counters.waited,
+			loop_now_us(shared->loop) - pending->asked_us, 1);
 	session_answer(&conn->session, pending->stream_id, pending->frame_id,
 		       answer);
 	mark_dirty(conn);
@@ -210,6 +218,7 @@ static void ask_all(struct conn *conn, const struct question *first)
 	while (count < ARRAY_LEN(questions) &&
 	       session_more(&conn->session, &questions[count]))
 		count++;
+	conn->shared->counters.questions += count;
 	resolver_foresee(conn->shared->resolver, questions, count);
 	for (i = 0; i < count; i++)
 		ask(conn, &questions[i]);
@@ -230,8 +239,10 @@ static void take_questions(struct conn *conn)
 	if (conn->in_len > 0)
 		memmove(conn->in, conn->in + session_used(s), conn->in_len);
 	conn->is_full = event == SESSION_FULL;
-	if (was_new && s->state != SESSION_NEW)
+	if (was_new && s->state != SESSION_NEW) {
+		conn->shared->counters.hellos += s->code == SPOP_NORMAL;
 		event_del(conn->timer);
+	}
 	if (event == SESSION_ENDED)
 		begin_end(conn);
 }
@@ -448,6 +459,16 @@ void conn_say_goodbye(struct conn *conn)
 	flush(conn);
 }
 
+static void time_turn(struct conn_shared *shared)
+{
+	uint64_t known = shared->known;
+
+	shared->known = 0;
+	if (known > 0 && shared->turns++ % CONN_TIMED == 0)
+		metrics_observe(&shared->counters.known,
+				loop_spent_us(shared->loop), known);
+}
+
 void conn_end_turn(struct conn_shared *shared)
 {
 	struct conn *conn;
@@ -461,6 +482,7 @@ void conn_end_turn(struct conn_shared *shared)
 		TAILQ_REMOVE(&shared->closed, conn, link);
 		free_conn(conn);
 	}
+	time_turn(shared);
 }
 
 void conn_init_shared(struct conn_shared *shared, struct loop *loop)

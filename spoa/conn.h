@@ -12,12 +12,16 @@
 
 #include "log.h"
 #include "loop.h"
+#include "metrics.h"
 #include "resolver.h"
 
 struct pending;
 struct sockaddr;
 
-enum { CONN_PEER_MAX = 64 };
+enum {
+	CONN_PEER_MAX = 64,
+	CONN_TIMED = 16, /* one turn in so many is timed */
+};
 
 /* Its fields are conn's own, but for reading. */
 struct conn {
@@ -55,7 +59,15 @@ TAILQ_HEAD(conn_list, conn);
 struct conn_counters {
 	size_t open;
 	uint64_t accepted;
-	uint64_t refused; /* beyond connections_max; counted by conns */
+	uint64_t refused;   /* beyond connections_max; counted by conns */
+	uint64_t broken;    /* ended for bad SPOP */
+	uint64_t hellos;    /* frames, by type */
+	uint64_t questions; /* the same */
+	/* How long answers took: those that were known at once, from the first
+	 * read of a turn to its end, in the turns that are timed; and those
+	 * that had to wait. */
+	struct metrics_histogram known;
+	struct metrics_histogram waited;
 	uint64_t answers[ANSWER_STATUSES][ANSWER_SOURCES];
 };
 
@@ -68,6 +80,8 @@ struct conn_shared {
 	struct conn_list closed;   /* to free then */
 	struct log_limit broken;
 	struct pending *spare; /* for the next question, or NULL */
+	uint64_t known;	       /* answers of this turn that did not wait */
+	unsigned int turns;    /* with such answers */
 	struct conn_counters counters;
 };
 

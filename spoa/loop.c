@@ -26,21 +26,39 @@ void loop_fini(struct loop *loop)
 	loop->base = NULL;
 }
 
-int64_t loop_now(struct loop *loop)
+static int64_t read_clock_us(void)
 {
 	struct timespec now;
 
-	if (loop->now_ms == 0) {
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		loop->now_ms =
-			(int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + 1;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 + 1000;
+}
+
+int64_t loop_now_us(struct loop *loop)
+{
+	if (loop->now_us == 0) {
+		loop->now_us = read_clock_us();
+		loop->now_ms = loop->now_us / 1000;
 	}
+	return loop->now_us;
+}
+
+int64_t loop_now(struct loop *loop)
+{
+	loop_now_us(loop);
 	return loop->now_ms;
+}
+
+int64_t loop_spent_us(struct loop *loop)
+{
+	int64_t begin_us = loop_now_us(loop);
+
+	return read_clock_us() - begin_us;
 }
 
 void loop_turn(struct loop *loop)
 {
-	loop->now_ms = 0;
+	loop->now_us = 0;
 	event_base_loop(loop->base, EVLOOP_ONCE);
 }
 

@@ -14,7 +14,8 @@
 
 struct loop {
 	struct event_base *base;
-	int64_t now_ms; /* 0 until someone asks in this turn */
+	int64_t now_us; /* 0 until someone asks in this turn */
+	int64_t now_ms; /* the same */
 };
 
 /* False when the system refuses an event loop. */
@@ -23,6 +24,13 @@ void loop_fini(struct loop *loop);
 
 /* Milliseconds on the monotonic clock, the same during a turn. */
 int64_t loop_now(struct loop *loop);
+
+/* The same in microseconds. */
+int64_t loop_now_us(struct loop *loop);
+
+/* Microseconds that have passed in this turn since loop_now_us was first
+ * asked: reads the clock. */
+int64_t loop_spent_us(struct loop *loop);
 
 /* Waits for events and runs what they are for. */
 void loop_turn(struct loop *loop);

@@ -61,28 +61,46 @@ void metrics_sample(FILE *out, const char *name,
 	fprintf(out, "%s %" PRIu64 "\n", bracket == ',' ? "}" : "", value);
 }
 
-static void put_single(FILE *out, const char *name, const char *type,
-		       const char *help, uint64_t value)
+static uint64_t read_field(const struct metrics_row *row, const void *counters)
+{
+	const char *at = (const char *)counters + row->offset;
+	uint64_t wide;
+	uint32_t half;
+	bool flag;
+
+	if (row->width == sizeof(wide)) {
+		memcpy(&wide, at, sizeof(wide));
+		return wide;
+	}
+	if (row->width == sizeof(half)) {
+		memcpy(&half, at, sizeof(half));
+		return half;
+	}
+	memcpy(&flag, at, sizeof(flag));
+	return flag;
+}
+
+void metrics_rows(FILE *out, const struct metrics_row *rows, size_t count,
+		  const void *counters)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		const struct metrics_row *row = &rows[i];
+
+		if (row->help)
+			metrics_head(out, row->name, row->type, row->help);
+		fputs(row->name, out);
+		if (row->labels)
+			fprintf(out, "{%s}", row->labels);
+		fprintf(out, " %" PRIu64 "\n", read_field(row, counters));
+	}
+}
+
+void metrics_seconds(FILE *out, const char *name, const char *type,
+		     const char *help, int64_t ms)
 {
 	metrics_head(out, name, type, help);
-	metrics_sample(out, name, NULL, value);
-}
-
-void metrics_counter(FILE *out, const char *name, const char *help,
-		     uint64_t value)
-{
-	put_single(out, name, "counter", help, value);
-}
-
-void metrics_gauge(FILE *out, const char *name, const char *help,
-		   uint64_t value)
-{
-	put_single(out, name, "gauge", help, value);
-}
-
-void metrics_seconds(FILE *out, const char *name, const char *help, int64_t ms)
-{
-	metrics_head(out, name, "gauge", help);
 	if (ms < 0)
 		fprintf(out, "%s NaN\n", name);
 	else

@@ -40,14 +40,28 @@ void metrics_head(FILE *out, const char *name, const char *type,
 void metrics_sample(FILE *out, const char *name,
 		    const struct metrics_label *labels, uint64_t value);
 
-/* A head and its one sample without label. */
-void metrics_counter(FILE *out, const char *name, const char *help,
-		     uint64_t value);
-void metrics_gauge(FILE *out, const char *name, const char *help,
-		   uint64_t value);
+/* A sample, and where in a struct of counters its value lies. */
+struct metrics_row {
+	const char *name;
+	const char *labels; /* as they are written, or NULL */
+	const char *type;
+	const char *help; /* NULL: of the family in the row above */
+	size_t offset;
+	size_t width; /* bytes: a bool, or 32 or 64 bits without sign */
+};
 
-/* A gauge in seconds, from milliseconds; NaN when they are negative: never. */
-void metrics_seconds(FILE *out, const char *name, const char *help, int64_t ms);
+/* The last two of a row. */
+#define METRICS_FIELD(type, field)                                             \
+	offsetof(struct type, field), sizeof(((struct type *)0)->field)
+
+/* Writes the samples of a table, with their heads. */
+void metrics_rows(FILE *out, const struct metrics_row *rows, size_t count,
+		  const void *counters);
+
+/* A head and its one sample in seconds, from milliseconds; NaN when they are
+ * negative: never. */
+void metrics_seconds(FILE *out, const char *name, const char *type,
+		     const char *help, int64_t ms);
 
 /* The samples of a histogram of seconds; its head was written. */
 void metrics_histogram(FILE *out, const char *name, struct metrics_label label,

@@ -9,6 +9,39 @@
 #include "redis_url.h"
 #include "sieve.h"
 
+static const char *const error_names[REDIS_ERRORS] = {
+	[REDIS_ERROR_LOADING] = "LOADING",
+	[REDIS_ERROR_READONLY] = "READONLY",
+	[REDIS_ERROR_MASTERDOWN] = "MASTERDOWN",
+	[REDIS_ERROR_NOAUTH] = "NOAUTH",
+	[REDIS_ERROR_WRONGPASS] = "WRONGPASS",
+	[REDIS_ERROR_NOPERM] = "NOPERM",
+	[REDIS_ERROR_WRONGTYPE] = "WRONGTYPE",
+	[REDIS_ERROR_MOVED] = "MOVED",
+	[REDIS_ERROR_ASK] = "ASK",
+	[REDIS_ERROR_CLUSTERDOWN] = "CLUSTERDOWN",
+	[REDIS_ERROR_BUSY] = "BUSY",
+	[REDIS_ERROR_OOM] = "OOM",
+	[REDIS_ERROR_OTHER] = "other",
+};
+
+const char *redis_error_name(enum redis_error error)
+{
+	return error_names[error];
+}
+
+void redis_errors_note(struct redis_errors *errors, const redisReply *reply)
+{
+	int kind = 0;
+
+	if (!errors || reply->type != REDIS_REPLY_ERROR)
+		return;
+	while (kind < REDIS_ERROR_OTHER &&
+	       !redis_reply_starts(reply, error_names[kind]))
+		kind++;
+	errors->counts[kind]++;
+}
+
 struct span redis_reply_text(const redisReply *reply)
 {
 	return (struct span){reply->str, reply->str ? reply->len : 0};

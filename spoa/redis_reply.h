@@ -19,6 +19,35 @@ struct redis_redirect {
 	bool is_asking; /* there, but only for who says ASKING */
 };
 
+/* Errors by the word that they begin with. */
+enum redis_error {
+	REDIS_ERROR_LOADING,
+	REDIS_ERROR_READONLY,
+	REDIS_ERROR_MASTERDOWN,
+	REDIS_ERROR_NOAUTH,
+	REDIS_ERROR_WRONGPASS,
+	REDIS_ERROR_NOPERM,
+	REDIS_ERROR_WRONGTYPE,
+	REDIS_ERROR_MOVED,
+	REDIS_ERROR_ASK,
+	REDIS_ERROR_CLUSTERDOWN,
+	REDIS_ERROR_BUSY,
+	REDIS_ERROR_OOM,
+	REDIS_ERROR_OTHER,
+	REDIS_ERRORS,
+};
+
+/* Counts since the start. */
+struct redis_errors {
+	uint64_t counts[REDIS_ERRORS];
+};
+
+/* What the kind is called: the word, or "other". */
+const char *redis_error_name(enum redis_error error);
+
+/* Counts the reply when it is an error. */
+void redis_errors_note(struct redis_errors *errors, const redisReply *reply);
+
 /* Its text, when it has one; lives as long as the reply. */
 struct span redis_reply_text(const redisReply *reply);
 

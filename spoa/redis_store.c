@@ -9,7 +9,6 @@
 #include <event2/dns.h>
 #include <stdlib.h>
 
-#include "channel.h"
 #include "hold.h"
 #include "lead.h"
 #include "log.h"
@@ -61,6 +60,7 @@ struct redis_store {
 	struct hold hold;
 	struct event *holding; /* looks whether the hash is filled */
 	struct redis_store_counters counters;
+	struct redis_errors errors;
 	size_t seat_count; /* those that are set up */
 	struct seat seats[];
 };
@@ -204,12 +204,13 @@ static void on_settle(evutil_socket_t fd, short what, void *context)
 	on_settled(context);
 }
 
-static struct redis_place place_of(const struct redis_store *self,
+static struct redis_place place_of(struct redis_store *self,
 				   const struct redis_url *url)
 {
 	return (struct redis_place){.loop = self->options.loop,
 				    .dns = self->dns,
 				    .tls = self->options.tls,
+				    .errors = &self->errors,
 				    .url = url,
 				    .key = self->options.key,
 				    .value_max = self->options.value_max};
@@ -546,6 +547,18 @@ const struct redis_store_counters *redis_store_count(struct redis_store *self)
 	self->counters.is_holding = self->hold.is_on;
 	self->counters.holds = self->hold.holds;
 	return &self->counters;
+}
+
+const struct channel_counters *
+redis_store_count_channel(const struct redis_store *self)
+{
+	return channel_count(self->channel);
+}
+
+const struct redis_errors *
+redis_store_count_errors(const struct redis_store *self)
+{
+	return &self->errors;
 }
 
 struct store *redis_store_face(struct redis_store *self)

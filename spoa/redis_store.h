@@ -11,6 +11,7 @@
 #ifndef SPOA_REDIS_STORE_H
 #define SPOA_REDIS_STORE_H
 
+#include "channel.h"
 #include "hash.h"
 #include "loop.h"
 #include "redis_url.h"
@@ -52,6 +53,13 @@ struct redis_store_counters {
 
 const struct redis_store_counters *
 redis_store_count(struct redis_store *redis_store);
+
+const struct channel_counters *
+redis_store_count_channel(const struct redis_store *redis_store);
+
+/* How often Redis said no, by kind. */
+const struct redis_errors *
+redis_store_count_errors(const struct redis_store *redis_store);
 
 /* The interface that the resolver asks; lives in the redis_store. */
 struct store *redis_store_face(struct redis_store *redis_store);

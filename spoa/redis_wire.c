@@ -15,6 +15,7 @@
 #include <sys/un.h>
 
 #include "log.h"
+#include "redis_reply.h"
 #include "sieve.h"
 
 enum {
@@ -218,6 +219,7 @@ static void take_replies(struct redis_wire *wire)
 		if (!reply)
 			return;
 		wire->unparsed = 0;
+		redis_errors_note(wire->options.place.errors, reply);
 		if (wire->state == WIRE_GREETING)
 			take_greeting(wire, reply);
 		else

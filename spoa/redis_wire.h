@@ -17,6 +17,7 @@
 #include "tls.h"
 
 struct evdns_base;
+struct redis_errors;
 struct redis_wire;
 
 /* A server, and what it takes to ask it. What this points to must live longer
@@ -25,6 +26,7 @@ struct redis_place {
 	struct loop *loop;
 	struct evdns_base *dns; /* for names; NULL when all are addresses */
 	struct tls *tls;	/* for a URL that wants it; else NULL */
+	struct redis_errors *errors; /* counts what is refused; or NULL */
 	const struct redis_url *url;
 	const char *key;  /* of the hash */
 	size_t value_max; /* bytes of a bulk string; see the sieve */

@@ -1,150 +1,387 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * scrape: families in the order of the flow: process, HAProxy, resolver, cache,
- * Redis.
+ * scrape: a table of families for each room's counters, in the order of the
+ * flow: process, HAProxy, resolver, cache, targets, Redis, fast path.
  */
 #include "scrape.h"
 
 #include "metrics.h"
+#include "process.h"
+
+#define COUNTER "counter"
+#define GAUGE "gauge"
+
+static const struct metrics_row limits_rows[] = {
+	{"spoa_router_connections_limit", NULL, GAUGE,
+	 "The bound --max-connections.",
+	 METRICS_FIELD(config, max_connections)},
+	{"spoa_router_waiting_limit", NULL, GAUGE, "The bound --max-waiting.",
+	 METRICS_FIELD(config, max_waiting)},
+	{"spoa_router_cache_entries_limit", NULL, GAUGE,
+	 "The bound --cache-size.", METRICS_FIELD(config, cache_size)},
+};
+
+static const struct metrics_row process_rows[] = {
+	{"process_resident_memory_bytes", NULL, GAUGE, "Resident memory.",
+	 METRICS_FIELD(process_usage, resident_bytes)},
+	{"process_virtual_memory_bytes", NULL, GAUGE, "Virtual memory.",
+	 METRICS_FIELD(process_usage, virtual_bytes)},
+	{"process_open_fds", NULL, GAUGE, "Open file descriptors.",
+	 METRICS_FIELD(process_usage, open_files)},
+	{"process_max_fds", NULL, GAUGE,
+	 "Most file descriptors that may be open.",
+	 METRICS_FIELD(process_usage, max_files)},
+};
+
+static const struct metrics_row conns_rows[] = {
+	{"spoa_router_connections", NULL, GAUGE,
+	 "Connections of HAProxy that are open.",
+	 METRICS_FIELD(conn_counters, open)},
+	{"spoa_router_connections_accepted_total", NULL, COUNTER,
+	 "Connections that were accepted.",
+	 METRICS_FIELD(conn_counters, accepted)},
+	{"spoa_router_connections_refused_total", NULL, COUNTER,
+	 "Connections beyond --max-connections.",
+	 METRICS_FIELD(conn_counters, refused)},
+	{"spoa_router_connections_broken_total", NULL, COUNTER,
+	 "Connections that were ended for bad SPOP.",
+	 METRICS_FIELD(conn_counters, broken)},
+	{"spoa_router_frames_total", "type=\"hello\"", COUNTER,
+	 "Frames of HAProxy, by type.", METRICS_FIELD(conn_counters, hellos)},
+	{"spoa_router_frames_total", "type=\"notify\"", COUNTER, NULL,
+	 METRICS_FIELD(conn_counters, questions)},
+};
+
+static const struct metrics_row flights_rows[] = {
+	{"spoa_router_waiting", NULL, GAUGE, "Requests that wait for Redis.",
+	 METRICS_FIELD(flights_counters, waiting)},
+	{"spoa_router_flights", NULL, GAUGE,
+	 "Questions to Redis that are under way.",
+	 METRICS_FIELD(flights_counters, flights)},
+	{"spoa_router_lookups_total", NULL, COUNTER,
+	 "Questions to Redis with requests waiting.",
+	 METRICS_FIELD(flights_counters, lookups)},
+	{"spoa_router_joins_total", NULL, COUNTER,
+	 "Requests that joined a question under way.",
+	 METRICS_FIELD(flights_counters, joins)},
+	{"spoa_router_refreshes_total", NULL, COUNTER,
+	 "Questions to Redis ahead of need.",
+	 METRICS_FIELD(flights_counters, refreshes)},
+	{"spoa_router_refused_total", NULL, COUNTER,
+	 "Requests beyond --max-waiting.",
+	 METRICS_FIELD(flights_counters, refused)},
+};
+
+static const struct metrics_row resolver_rows[] = {
+	{"spoa_router_timeouts_total", NULL, COUNTER,
+	 "Requests answered without Redis after --lookup-timeout.",
+	 METRICS_FIELD(resolver_counters, timeouts)},
+	{"spoa_router_epochs_total", NULL, COUNTER,
+	 "Changes of the routes that were heard of.",
+	 METRICS_FIELD(resolver_counters, epochs)},
+	{"spoa_router_rereads_total", NULL, COUNTER,
+	 "Fields that were read again because of them.",
+	 METRICS_FIELD(resolver_counters, rereads)},
+};
+
+static const struct metrics_row routes_rows[] = {
+	{"spoa_router_bad_routes_total", NULL, COUNTER,
+	 "Values read that cannot be used.",
+	 METRICS_FIELD(routes_counters, bad)},
+	{"spoa_router_targets_denied_total", NULL, COUNTER,
+	 "Targets that may not be one.",
+	 METRICS_FIELD(routes_counters, denied)},
+	{"spoa_router_names_changed_total", NULL, COUNTER,
+	 "Routes whose names got other addresses.",
+	 METRICS_FIELD(routes_counters, renamings)},
+	{"spoa_router_names_unresolved_total", NULL, COUNTER,
+	 "Answers that lacked an address of any name.",
+	 METRICS_FIELD(routes_counters, unresolved)},
+};
+
+static const struct metrics_row cache_rows[] = {
+	{"spoa_router_cache_entries", "kind=\"value\"", GAUGE,
+	 "Fields that the cache knows.", METRICS_FIELD(cache_counters, values)},
+	{"spoa_router_cache_entries", "kind=\"absent\"", GAUGE, NULL,
+	 METRICS_FIELD(cache_counters, absents)},
+	{"spoa_router_cache_bytes", "kind=\"value\"", GAUGE,
+	 "Memory of these entries.",
+	 METRICS_FIELD(cache_counters, value_bytes)},
+	{"spoa_router_cache_bytes", "kind=\"absent\"", GAUGE, NULL,
+	 METRICS_FIELD(cache_counters, absent_bytes)},
+	{"spoa_router_cache_changes_total", NULL, COUNTER,
+	 "Times that something new was learned.",
+	 METRICS_FIELD(cache_counters, changes)},
+	{"spoa_router_cache_evictions_total", NULL, COUNTER,
+	 "Entries that made room for others.",
+	 METRICS_FIELD(cache_counters, evictions)},
+	{"spoa_router_cache_failures_total", NULL, COUNTER,
+	 "Entries that found no memory.",
+	 METRICS_FIELD(cache_counters, failures)},
+};
+
+static const struct metrics_row targets_rows[] = {
+	{"spoa_router_targets_watched", NULL, GAUGE,
+	 "Targets that routes name and that may be checked.",
+	 METRICS_FIELD(roster_counters, watched)},
+	{"spoa_router_targets_checked", NULL, GAUGE,
+	 "Targets that were used lately and are checked.",
+	 METRICS_FIELD(roster_counters, checked)},
+	{"spoa_router_targets_doubted", NULL, GAUGE,
+	 "Targets that are said to have failed.",
+	 METRICS_FIELD(roster_counters, doubted)},
+	{"spoa_router_targets_down", NULL, GAUGE,
+	 "Targets that failed their checks.",
+	 METRICS_FIELD(roster_counters, down)},
+	{"spoa_router_targets_refused_total", NULL, COUNTER,
+	 "Targets that found no room to be watched.",
+	 METRICS_FIELD(roster_counters, refused)},
+	{"spoa_router_checks_late_total", NULL, COUNTER,
+	 "Checks that came late by an interval.",
+	 METRICS_FIELD(roster_counters, late)},
+	{"spoa_router_reports_total", "result=\"taken\"", COUNTER,
+	 "Failed connections that HAProxy reported.",
+	 METRICS_FIELD(roster_counters, reports)},
+	{"spoa_router_reports_total", "result=\"known\"", COUNTER, NULL,
+	 METRICS_FIELD(roster_counters, reports_known)},
+	{"spoa_router_reports_total", "result=\"foreign\"", COUNTER, NULL,
+	 METRICS_FIELD(roster_counters, reports_foreign)},
+	{"spoa_router_reports_total", "result=\"held_back\"", COUNTER, NULL,
+	 METRICS_FIELD(roster_counters, reports_held)},
+};
+
+static const struct metrics_row events_rows[] = {
+	{"spoa_router_events_published_total", NULL, COUNTER,
+	 "Events that were published.",
+	 METRICS_FIELD(events_counters, published)},
+	{"spoa_router_events_lost_total", NULL, COUNTER,
+	 "Events that Redis was not there to publish.",
+	 METRICS_FIELD(events_counters, lost)},
+};
+
+static const struct metrics_row feedback_rows[] = {
+	{"spoa_router_feedback_failed_total", NULL, COUNTER,
+	 "Lines about a connection that failed.",
+	 METRICS_FIELD(feedback_counters, failed)},
+	{"spoa_router_feedback_other_total", NULL, COUNTER,
+	 "Lines about something else.",
+	 METRICS_FIELD(feedback_counters, other)},
+	{"spoa_router_feedback_malformed_total", NULL, COUNTER,
+	 "Datagrams that are no line of HAProxy.",
+	 METRICS_FIELD(feedback_counters, malformed)},
+};
+
+static const struct metrics_row store_rows[] = {
+	{"spoa_router_redis_connected", NULL, GAUGE,
+	 "Whether a Redis can be asked.",
+	 METRICS_FIELD(redis_store_counters, is_connected)},
+	{"spoa_router_redis_connections_total", NULL, COUNTER,
+	 "Connections to Redis that could be used.",
+	 METRICS_FIELD(redis_store_counters, connections)},
+	{"spoa_router_redis_losses_total", NULL, COUNTER,
+	 "Those of them that were lost.",
+	 METRICS_FIELD(redis_store_counters, losses)},
+	{"spoa_router_redis_failures_total", NULL, COUNTER,
+	 "Connections to Redis that could not be used.",
+	 METRICS_FIELD(redis_store_counters, failures)},
+	{"spoa_router_redis_moves_total", NULL, COUNTER,
+	 "Times that Sentinel or a cluster named another server.",
+	 METRICS_FIELD(redis_store_counters, moves)},
+	{"spoa_router_empty_guard_holding", NULL, GAUGE,
+	 "Whether --empty-guard keeps routes of a hash that is empty.",
+	 METRICS_FIELD(redis_store_counters, is_holding)},
+	{"spoa_router_empty_guard_holds_total", NULL, COUNTER,
+	 "Times that it began to.", METRICS_FIELD(redis_store_counters, holds)},
+};
+
+static const struct metrics_row channel_rows[] = {
+	{"spoa_router_push_connected", NULL, GAUGE,
+	 "Whether Redis tells of changes.",
+	 METRICS_FIELD(channel_counters, is_up)},
+	{"spoa_router_push_connections_total", NULL, COUNTER,
+	 "Times that it began to.", METRICS_FIELD(channel_counters, ups)},
+	{"spoa_router_push_losses_total", NULL, COUNTER,
+	 "Times that it ceased to.", METRICS_FIELD(channel_counters, downs)},
+	{"spoa_router_push_messages_total", "kind=\"change\"", COUNTER,
+	 "What Redis told, by kind.", METRICS_FIELD(channel_counters, changes)},
+	{"spoa_router_push_messages_total", "kind=\"name\"", COUNTER, NULL,
+	 METRICS_FIELD(channel_counters, names)},
+};
+
+static const struct metrics_row preload_rows[] = {
+	{"spoa_router_preload_fields", NULL, GAUGE,
+	 "Fields that the hash had when last looked.",
+	 METRICS_FIELD(preload_counters, total)},
+	{"spoa_router_preload_running", NULL, GAUGE,
+	 "Whether the hash is being listed.",
+	 METRICS_FIELD(preload_counters, is_running)},
+	{"spoa_router_preload_listings_total", NULL, COUNTER,
+	 "Listings that came to their end.",
+	 METRICS_FIELD(preload_counters, listings)},
+	{"spoa_router_preload_failures_total", NULL, COUNTER,
+	 "Listings that were broken off.",
+	 METRICS_FIELD(preload_counters, failures)},
+	{"spoa_router_preload_full_total", NULL, COUNTER,
+	 "Listings that ended at --cache-size.",
+	 METRICS_FIELD(preload_counters, full)},
+	{"spoa_router_preload_skipped_total", NULL, COUNTER,
+	 "Fields that were too long to be kept.",
+	 METRICS_FIELD(preload_counters, skipped)},
+};
+
+static const struct metrics_row snapshot_rows[] = {
+	{"spoa_router_snapshot_entries", NULL, GAUGE,
+	 "Entries of the last snapshot.",
+	 METRICS_FIELD(snapshot_counters, entries)},
+	{"spoa_router_snapshot_writes_total", NULL, COUNTER,
+	 "Snapshots that were written.",
+	 METRICS_FIELD(snapshot_counters, writes)},
+	{"spoa_router_snapshot_failures_total", NULL, COUNTER,
+	 "Snapshots that could not be written or read.",
+	 METRICS_FIELD(snapshot_counters, failures)},
+};
+
+static const struct metrics_row names_rows[] = {
+	{"spoa_router_names", NULL, GAUGE, "DNS names that are kept resolved.",
+	 METRICS_FIELD(dns_cache_counters, names)},
+	{"spoa_router_names_resolutions_total", NULL, COUNTER,
+	 "Resolutions that were begun.",
+	 METRICS_FIELD(dns_cache_counters, resolutions)},
+	{"spoa_router_names_failures_total", NULL, COUNTER,
+	 "Resolutions that told nothing.",
+	 METRICS_FIELD(dns_cache_counters, failures)},
+	{"spoa_router_names_refused_total", NULL, COUNTER,
+	 "Names beyond the bound.", METRICS_FIELD(dns_cache_counters, refused)},
+};
+
+static const struct metrics_row fastpath_rows[] = {
+	{"spoa_router_fastpath_sockets", NULL, GAUGE,
+	 "Sockets of HAProxy that can be written to.",
+	 METRICS_FIELD(fastpath_counters, open)},
+	{"spoa_router_fastpath_commands_total", NULL, COUNTER,
+	 "Commands that were sent to HAProxy.",
+	 METRICS_FIELD(fastpath_counters, commands)},
+	{"spoa_router_fastpath_errors_total", NULL, COUNTER,
+	 "Complaints of HAProxy about commands.",
+	 METRICS_FIELD(fastpath_counters, errors)},
+	{"spoa_router_fastpath_connections_total", NULL, COUNTER,
+	 "Sockets that became usable.",
+	 METRICS_FIELD(fastpath_counters, connects)},
+	{"spoa_router_fastpath_losses_total", NULL, COUNTER,
+	 "Connections that ended or were given up.",
+	 METRICS_FIELD(fastpath_counters, losses)},
+	{"spoa_router_fastpath_overflows_total", NULL, COUNTER,
+	 "Queues that became too long.",
+	 METRICS_FIELD(fastpath_counters, overflows)},
+	{"spoa_router_fastpath_skips_total", NULL, COUNTER,
+	 "Answers not lent to a table that is slow.",
+	 METRICS_FIELD(fastpath_counters, skips)},
+};
+
+static const struct metrics_row lender_rows[] = {
+	{"spoa_router_fastpath_lent", NULL, GAUGE,
+	 "Hosts that are lent to HAProxy now.",
+	 METRICS_FIELD(lender_counters, lent)},
+	{"spoa_router_fastpath_lends_total", NULL, COUNTER,
+	 "Answers that were lent, renewals too.",
+	 METRICS_FIELD(lender_counters, lends)},
+	{"spoa_router_fastpath_backs_total", NULL, COUNTER,
+	 "Answers that were taken back.",
+	 METRICS_FIELD(lender_counters, backs)},
+	{"spoa_router_fastpath_misses_total", NULL, COUNTER,
+	 "Questions for hosts that are lent.",
+	 METRICS_FIELD(lender_counters, misses)},
+	{"spoa_router_fastpath_dropped_total", NULL, COUNTER,
+	 "Wishes that found no room.", METRICS_FIELD(lender_counters, dropped)},
+};
+
+static const struct metrics_row http_rows[] = {
+	{"spoa_router_admin_connections", NULL, GAUGE,
+	 "Connections to the admin side.", METRICS_FIELD(http_counters, open)},
+	{"spoa_router_admin_requests_total", NULL, COUNTER,
+	 "Requests to the admin side.", METRICS_FIELD(http_counters, requests)},
+	{"spoa_router_admin_refused_total", NULL, COUNTER,
+	 "Requests that got an error.", METRICS_FIELD(http_counters, refused)},
+	{"spoa_router_admin_full_total", NULL, COUNTER,
+	 "Times that no more connections were accepted.",
+	 METRICS_FIELD(http_counters, full)},
+};
+
+#define ROWS(room, out, counters)                                              \
+	metrics_rows(out, room##_rows, ARRAY_LEN(room##_rows), counters)
 
 static void write_process(const struct view *view, FILE *out)
 {
 	const struct metrics_label labels[] = {
 		{"version", span_of(view->version)}, {0}};
+	struct process_usage usage;
 
-	metrics_head(out, "spoa_router_build_info", "gauge",
+	metrics_head(out, "spoa_router_build_info", GAUGE,
 		     "Always 1; the version is a label.");
 	metrics_sample(out, "spoa_router_build_info", labels, 1);
-	metrics_seconds(out, "spoa_router_uptime_seconds",
+	metrics_seconds(out, "spoa_router_uptime_seconds", GAUGE,
 			"Time since the start.",
 			loop_now(view->loop) - view->started_ms);
+	process_measure(&usage);
+	metrics_seconds(out, "process_cpu_seconds_total", COUNTER,
+			"CPU time that was used.", usage.cpu_ms);
+	metrics_seconds(out, "process_start_time_seconds", GAUGE,
+			"When it started, since 1970.",
+			view->started_unix_s * 1000);
+	ROWS(process, out, &usage);
 }
 
-static void write_answers(FILE *out, unsigned int status, unsigned int source,
-			  uint64_t count)
+static void write_answers(const struct conn_counters *c, FILE *out)
 {
-	const struct metrics_label labels[] = {
-		{"status", span_of(answer_status_name(status))},
-		{"source", span_of(answer_source_name(source))},
-		{0}};
-
-	metrics_sample(out, "spoa_router_answers_total", labels, count);
-}
-
-static void write_conns(const struct view *view, FILE *out)
-{
-	const struct conn_counters *c = conns_count(view->conns);
+	const char *name = "spoa_router_answers_total";
 	unsigned int status, source;
 
-	metrics_gauge(out, "spoa_router_connections",
-		      "Connections of HAProxy that are open.", c->open);
-	metrics_gauge(out, "spoa_router_connections_limit",
-		      "The bound --max-connections.",
-		      (uint64_t)view->config->max_connections);
-	metrics_counter(out, "spoa_router_connections_accepted_total",
-			"Connections that were accepted.", c->accepted);
-	metrics_counter(out, "spoa_router_connections_refused_total",
-			"Connections beyond --max-connections.", c->refused);
-	metrics_head(out, "spoa_router_answers_total", "counter",
+	metrics_head(out, name, COUNTER,
 		     "Answers, by status and by where they came from.");
 	for (status = 0; status < ANSWER_STATUSES; status++)
-		for (source = 0; source < ANSWER_SOURCES; source++)
-			write_answers(out, status, source,
-				      c->answers[status][source]);
+		for (source = 0; source < ANSWER_SOURCES; source++) {
+			const struct metrics_label labels[] = {
+				{"status", span_of(answer_status_name(status))},
+				{"source", span_of(answer_source_name(source))},
+				{0}};
+
+			metrics_sample(out, name, labels,
+				       c->answers[status][source]);
+		}
 }
 
-static void write_resolver(const struct view *view, FILE *out)
+static void write_latency(const struct conn_counters *c, FILE *out)
 {
-	const struct resolver_counters *c = resolver_count(view->resolver);
-	const struct flights_counters *flights =
-		resolver_count_flights(view->resolver);
+	const char *name = "spoa_router_answer_duration_seconds";
 
-	metrics_gauge(out, "spoa_router_waiting",
-		      "Requests that wait for Redis.", flights->waiting);
-	metrics_gauge(out, "spoa_router_waiting_limit",
-		      "The bound --max-waiting.",
-		      (uint64_t)view->config->max_waiting);
-	metrics_gauge(out, "spoa_router_flights",
-		      "Questions to Redis that are under way.",
-		      flights->flights);
-	metrics_counter(out, "spoa_router_lookups_total",
-			"Questions to Redis with requests waiting.",
-			flights->lookups);
-	metrics_counter(out, "spoa_router_joins_total",
-			"Requests that joined a question under way.",
-			flights->joins);
-	metrics_counter(out, "spoa_router_refreshes_total",
-			"Questions to Redis ahead of need.",
-			flights->refreshes);
-	metrics_counter(out, "spoa_router_timeouts_total",
-			"Requests answered without Redis after "
-			"--lookup-timeout.",
-			c->timeouts);
-	metrics_counter(out, "spoa_router_refused_total",
-			"Requests beyond --max-waiting.", flights->refused);
-	metrics_counter(out, "spoa_router_epochs_total",
-			"Changes of the routes that were heard of.", c->epochs);
+	metrics_head(out, name, "histogram",
+		     "From reading a question to its answer: cache, when it "
+		     "was known at once (one turn of the loop in 16 is timed); "
+		     "redis, when it had to wait.");
+	metrics_histogram(out, name,
+			  (struct metrics_label){"source", span_of("cache")},
+			  &c->known);
+	metrics_histogram(out, name,
+			  (struct metrics_label){"source", span_of("redis")},
+			  &c->waited);
 }
 
-static void write_cache(const struct view *view, FILE *out)
+static void write_routes(const struct view *view,
+			 const struct scrape_admin *admin, FILE *out)
 {
-	const struct metrics_label value[] = {{"kind", span_of("value")}, {0}};
-	const struct metrics_label absent[] = {{"kind", span_of("absent")},
-					       {0}};
-	const struct cache_counters *c = cache_count(view->cache);
-
-	metrics_head(out, "spoa_router_cache_entries", "gauge",
-		     "Fields that the cache knows.");
-	metrics_sample(out, "spoa_router_cache_entries", value, c->values);
-	metrics_sample(out, "spoa_router_cache_entries", absent, c->absents);
-	metrics_gauge(out, "spoa_router_cache_entries_limit",
-		      "The bound --cache-size.",
-		      (uint64_t)view->config->cache_size);
-	metrics_counter(out, "spoa_router_cache_changes_total",
-			"Times that something new was learned.", c->changes);
-	metrics_counter(out, "spoa_router_cache_evictions_total",
-			"Entries that made room for others.", c->evictions);
-	metrics_counter(out, "spoa_router_cache_failures_total",
-			"Entries that found no memory.", c->failures);
-}
-
-static void write_targets(const struct roster_counters *c, FILE *out)
-{
-	metrics_gauge(out, "spoa_router_targets_watched",
-		      "Targets that routes name and that may be checked.",
-		      c->watched);
-	metrics_gauge(out, "spoa_router_targets_checked",
-		      "Targets that were used lately and are checked.",
-		      c->checked);
-	metrics_gauge(out, "spoa_router_targets_down",
-		      "Targets that failed their checks.", c->down);
-	metrics_counter(out, "spoa_router_targets_refused_total",
-			"Targets that found no room to be watched.",
-			c->refused);
-	metrics_counter(out, "spoa_router_checks_late_total",
-			"Checks that came late by an interval.", c->late);
-}
-
-static void write_reports(const struct roster_counters *c, FILE *out)
-{
-	const struct {
-		const char *result;
-		uint64_t count;
-	} rows[] = {{"taken", c->reports},
-		    {"known", c->reports_known},
-		    {"foreign", c->reports_foreign},
-		    {"held_back", c->reports_held}};
-	const char *name = "spoa_router_reports_total";
+	const char *name = "spoa_router_route_requests_total";
 	size_t i;
 
-	metrics_head(out, name, "counter",
-		     "Failed connections that HAProxy reported.");
-	for (i = 0; i < ARRAY_LEN(rows); i++) {
+	metrics_head(out, name, COUNTER,
+		     "Requests since the route is cached, of the busiest.");
+	for (i = 0; i < admin->route_count && i < SCRAPE_ROUTES; i++) {
+		const struct listing_row *row = &admin->routes[i];
 		const struct metrics_label labels[] = {
-			{"result", span_of(rows[i].result)}, {0}};
+			{"route", listing_field(row)}, {0}};
 
-		metrics_sample(out, name, labels, rows[i].count);
+		metrics_sample(out, name, labels, row->uses);
 	}
+	ROWS(routes, out, resolver_count_routes(view->resolver));
 }
 
 static void write_checks(const struct health_counters *c, FILE *out)
@@ -152,7 +389,7 @@ static void write_checks(const struct health_counters *c, FILE *out)
 	const char *name = "spoa_router_checks_total";
 	int i;
 
-	metrics_head(out, name, "counter", "Checks, by how they ended.");
+	metrics_head(out, name, COUNTER, "Checks, by how they ended.");
 	for (i = 0; i < CHECKER_RESULTS; i++) {
 		const struct metrics_label labels[] = {
 			{"result",
@@ -163,86 +400,82 @@ static void write_checks(const struct health_counters *c, FILE *out)
 	}
 }
 
-static void write_health(const struct view *view, FILE *out)
+static void write_targets(const struct view *view, FILE *out)
 {
-	const struct feedback_counters *f;
-
 	if (view->health) {
-		write_targets(health_count_targets(view->health), out);
-		write_reports(health_count_targets(view->health), out);
+		ROWS(targets, out, health_count_targets(view->health));
 		write_checks(health_count(view->health), out);
-		metrics_counter(out, "spoa_router_events_published_total",
-				"Events that were published.",
-				view->events->counters.published);
-		metrics_counter(out, "spoa_router_events_lost_total",
-				"Events that Redis was not there to publish.",
-				view->events->counters.lost);
+		ROWS(events, out, &view->events->counters);
 	}
-	if (!view->feedback)
+	if (view->feedback)
+		ROWS(feedback, out, feedback_count(view->feedback));
+	ROWS(names, out, dns_cache_count(view->dns));
+}
+
+static void write_redis(const struct view *view, FILE *out)
+{
+	const struct redis_errors *errors =
+		redis_store_count_errors(view->store);
+	const struct channel_counters *channel =
+		redis_store_count_channel(view->store);
+	const char *name = "spoa_router_redis_errors_total";
+	int i;
+
+	ROWS(store, out, redis_store_count(view->store));
+	metrics_head(out, name, COUNTER,
+		     "Errors that Redis replied, by their first word.");
+	for (i = 0; i < REDIS_ERRORS; i++) {
+		const struct metrics_label labels[] = {
+			{"kind",
+			 span_of(redis_error_name((enum redis_error)i))},
+			{0}};
+
+		metrics_sample(out, name, labels, errors->counts[i]);
+	}
+	ROWS(channel, out, channel);
+	metrics_seconds(out, "spoa_router_push_silence_seconds", GAUGE,
+			"Time since the last sign of Redis' telling; NaN: "
+			"there was none.",
+			channel->heard_ms
+				? loop_now(view->loop) - channel->heard_ms
+				: -1);
+}
+
+static void write_snapshot(const struct view *view, FILE *out)
+{
+	const struct snapshot_counters *c;
+
+	if (!view->snapshot)
 		return;
-	f = feedback_count(view->feedback);
-	metrics_counter(out, "spoa_router_feedback_failed_total",
-			"Lines about a connection that failed.", f->failed);
-	metrics_counter(out, "spoa_router_feedback_other_total",
-			"Lines about something else.", f->other);
-	metrics_counter(out, "spoa_router_feedback_malformed_total",
-			"Datagrams that are no line of HAProxy.", f->malformed);
+	c = snapshot_count(view->snapshot);
+	ROWS(snapshot, out, c);
+	metrics_seconds(out, "spoa_router_snapshot_age_seconds", GAUGE,
+			"Age of the snapshot on disk; NaN: there is none.",
+			c->entries ? loop_now(view->loop) - c->saved_ms : -1);
 }
 
-static void write_store(const struct view *view, FILE *out)
+void scrape_write(const struct view *view, const struct scrape_admin *admin,
+		  FILE *out)
 {
-	const struct redis_store_counters *c = redis_store_count(view->store);
+	const struct conn_counters *conns = conns_count(view->conns);
 
-	metrics_gauge(out, "spoa_router_redis_connected",
-		      "Whether a Redis can be asked.", c->is_connected);
-	metrics_counter(out, "spoa_router_redis_connections_total",
-			"Connections to Redis that could be used.",
-			c->connections);
-	metrics_counter(out, "spoa_router_redis_losses_total",
-			"Those of them that were lost.", c->losses);
-	metrics_counter(out, "spoa_router_redis_failures_total",
-			"Connections to Redis that could not be used.",
-			c->failures);
-	metrics_counter(out, "spoa_router_redis_moves_total",
-			"Times that Sentinel or a cluster named another "
-			"server.",
-			c->moves);
-	metrics_gauge(out, "spoa_router_empty_guard_holding",
-		      "Whether --empty-guard keeps routes of a hash that is "
-		      "empty.",
-		      c->is_holding);
-	metrics_counter(out, "spoa_router_empty_guard_holds_total",
-			"Times that it began to.", c->holds);
-}
-
-static void write_preload(const struct view *view, FILE *out)
-{
-	const struct preload_counters *c;
-
-	if (!view->preload)
-		return;
-	c = preload_count(view->preload);
-	metrics_gauge(out, "spoa_router_preload_fields",
-		      "Fields that the hash had when last looked.", c->total);
-	metrics_gauge(out, "spoa_router_preload_running",
-		      "Whether the hash is being listed.", c->is_running);
-	metrics_counter(out, "spoa_router_preload_listings_total",
-			"Listings that came to their end.", c->listings);
-	metrics_counter(out, "spoa_router_preload_failures_total",
-			"Listings that were broken off.", c->failures);
-	metrics_counter(out, "spoa_router_preload_full_total",
-			"Listings that ended at --cache-size.", c->full);
-	metrics_counter(out, "spoa_router_preload_skipped_total",
-			"Fields that were too long to be kept.", c->skipped);
-}
-
-void scrape_write(const struct view *view, FILE *out)
-{
 	write_process(view, out);
-	write_conns(view, out);
-	write_resolver(view, out);
-	write_cache(view, out);
-	write_health(view, out);
-	write_store(view, out);
-	write_preload(view, out);
+	ROWS(limits, out, view->config);
+	ROWS(conns, out, conns);
+	write_answers(conns, out);
+	write_latency(conns, out);
+	ROWS(flights, out, resolver_count_flights(view->resolver));
+	ROWS(resolver, out, resolver_count(view->resolver));
+	write_routes(view, admin, out);
+	ROWS(cache, out, cache_count(view->cache));
+	write_targets(view, out);
+	write_redis(view, out);
+	if (view->preload)
+		ROWS(preload, out, preload_count(view->preload));
+	write_snapshot(view, out);
+	if (view->fastpath) {
+		ROWS(fastpath, out, fastpath_count(view->fastpath));
+		ROWS(lender, out, fastpath_count_lent(view->fastpath));
+	}
+	ROWS(http, out, admin->http);
 }

@@ -53,6 +53,7 @@ struct snapshot {
 	struct event *timer;
 	struct event *settled; /* the thread is done */
 	int done_fd;
+	struct snapshot_counters counters;
 };
 
 /* SipHash keyed by the sum so far: each byte counts, and its place. */
@@ -181,12 +182,16 @@ static void finish_draft(struct snapshot *snapshot)
 	struct draft *draft = snapshot->draft;
 
 	if (draft->failed) {
+		snapshot->counters.failures++;
 		log_warn("snapshot cannot be written",
 			 log_text("file", draft->temporary),
 			 log_text("error", strerror(draft->error)));
 	} else {
 		snapshot->saved_changes = snapshot->draft_changes;
 		snapshot->saved_ms = loop_now(snapshot->options.loop);
+		snapshot->counters.saved_ms = snapshot->saved_ms;
+		snapshot->counters.entries = draft->count;
+		snapshot->counters.writes++;
 		log_debug("snapshot written", log_text("file", draft->path),
 			  log_number("entries", (int64_t)draft->count));
 	}
@@ -245,6 +250,7 @@ static bool is_empty(const struct snapshot *snapshot)
 static void begin(struct snapshot *snapshot)
 {
 	snapshot->draft = open_draft(snapshot);
+	snapshot->counters.failures += !snapshot->draft;
 	snapshot->draft_changes = cache_count(snapshot->options.cache)->changes;
 	cache_begin_walk(snapshot->options.cache);
 }
@@ -426,8 +432,16 @@ static void restore(struct snapshot *snapshot, const char *bytes, size_t len,
 	}
 }
 
-static void refuse(const char *path, const char *problem)
+const struct snapshot_counters *snapshot_count(const struct snapshot *snapshot)
 {
+	return &snapshot->counters;
+}
+
+static void refuse(struct snapshot *snapshot, const char *problem)
+{
+	const char *path = snapshot->options.path;
+
+	snapshot->counters.failures++;
 	log_warn("snapshot refused", log_text("file", path),
 		 log_text("error", problem));
 }
@@ -444,12 +458,12 @@ void snapshot_read(struct snapshot *snapshot)
 	error = read_file(path, &bytes, &len);
 	if (error != 0) {
 		if (error != ENOENT)
-			refuse(path, strerror(error));
+			refuse(snapshot, strerror(error));
 		return;
 	}
 	problem = verify(bytes, len, &count);
 	if (problem) {
-		refuse(path, problem);
+		refuse(snapshot, problem);
 		free(bytes);
 		return;
 	}
@@ -463,6 +477,10 @@ void snapshot_read(struct snapshot *snapshot)
 		 log_number("entries", (int64_t)count),
 		 log_number("age_s", (int64_t)(now - written) / 1000));
 	free(bytes);
+	snapshot->counters.is_read = true;
+	snapshot->counters.entries = count;
+	snapshot->counters.saved_ms =
+		loop_now(snapshot->options.loop) - (int64_t)(now - written);
 	snapshot->saved_changes = cache_count(snapshot->options.cache)->changes;
 }
 

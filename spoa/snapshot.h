@@ -23,6 +23,16 @@
 
 struct snapshot;
 
+/* Counts since the start, but for the first three. */
+struct snapshot_counters {
+	bool is_read;	   /* there was one at the start */
+	uint64_t entries;  /* of the last that was read or written */
+	int64_t saved_ms;  /* when that was written, as of loop_now; it may be
+			      before the start. 0: there is none */
+	uint64_t writes;   /* snapshots that were put in place */
+	uint64_t failures; /* that could not be written, or read */
+};
+
 struct snapshot_options {
 	struct loop *loop;
 	const char *path;
@@ -41,5 +51,7 @@ void snapshot_read(struct snapshot *snapshot);
 
 /* Writes the file at once, if something changed. Blocks: for the end only. */
 void snapshot_write(struct snapshot *snapshot);
+
+const struct snapshot_counters *snapshot_count(const struct snapshot *snapshot);
 
 #endif

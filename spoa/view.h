@@ -9,7 +9,9 @@
 
 #include "cache.h"
 #include "conns.h"
+#include "dns_cache.h"
 #include "events.h"
+#include "fastpath.h"
 #include "feedback.h"
 #include "health.h"
 #include "loop.h"
@@ -33,8 +35,11 @@ struct view {
 	struct health *health;	   /* NULL when nothing is checked */
 	struct feedback *feedback; /* NULL without --feedback */
 	const struct events *events;
-	struct watch *watch; /* NULL: no target is watched */
+	struct watch *watch;	   /* NULL: no target is watched */
+	struct fastpath *fastpath; /* NULL without --haproxy-socket */
+	struct dns_cache *dns;
 	int64_t started_ms;
+	int64_t started_unix_s; /* the same as a time of day */
 };
 
 #endif

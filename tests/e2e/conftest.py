@@ -15,6 +15,7 @@ import pytest
 
 import kit
 import kit.agent
+from kit.admin import NOWHERE, Admin
 from resp import Speaker
 from spop import Peer
 
@@ -164,6 +165,17 @@ def ask(start_agent):
     if ask.agent:
         assert ask.agent.stop() == 0
         ask.agent.close()
+
+
+@pytest.fixture
+def start_admin(start_agent, free_port):
+    """start_admin(options) -> (agent, its admin side)"""
+    def start(*options, redis=NOWHERE):
+        port = free_port()
+        agent = start_agent("--admin", f"127.0.0.1:{port}", "--redis", redis,
+                            *options)
+        return agent, Admin(("127.0.0.1", port))
+    return start
 
 
 @pytest.fixture

@@ -2,81 +2,22 @@
 """The admin side: what can be seen over HTTP, and what a client may not do."""
 
 import contextlib
-import http.client
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import time
 
 import pytest
 
-from kit.agent import Agent
+from kit.admin import NOWHERE, Admin
 from resp import FakeRedis, until
 from spop import Peer
 
-NOWHERE = "redis://127.0.0.1:1"
 
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=30)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(30)
-        self.sock.connect(self.path)
-
-
-class Admin:
-    """The admin side of an agent."""
-
-    def __init__(self, where):
-        self.where = where
-
-    def connect(self):
-        if isinstance(self.where, str):
-            return UnixConnection(self.where)
-        return http.client.HTTPConnection(*self.where, timeout=30)
-
-    def ask(self, method, path, headers=None):
-        """(status, text, headers) of one request."""
-        with contextlib.closing(self.connect()) as connection:
-            connection.request(method, path, headers=headers or {})
-            reply = connection.getresponse()
-            return reply.status, reply.read().decode(), reply.headers
-
-    def get(self, path):
-        status, text, _ = self.ask("GET", path)
-        assert status == 200, (path, status, text)
-        return text
-
-    def json(self, path):
-        return json.loads(self.get(path))
-
-    def metrics(self):
-        """{"name{labels}": value}"""
-        lines = self.get("/metrics").splitlines()
-        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
-                for line in lines if not line.startswith("#")}
-
-
-@pytest.fixture
-def start(start_agent, free_port):
-    """start(options) -> (agent, its admin side)"""
-    def start(*options, redis=NOWHERE):
-        port = free_port()
-        agent = start_agent("--admin", f"127.0.0.1:{port}", "--redis", redis,
-                            *options)
-        return agent, Admin(("127.0.0.1", port))
-    return start
-
-
-def test_health(start):
-    _, admin = start()
+def test_health(start_admin):
+    _, admin = start_admin()
     assert admin.get("/healthz") == "ok\n"
     status, text, headers = admin.ask("HEAD", "/healthz")
     assert (status, text) == (200, "")
@@ -108,8 +49,8 @@ def test_unix_socket(start_agent, tmp_path):
     ("PUT", "/healthz", {}, 501, ""),
     ("DELETE", "/metrics", {}, 501, ""),
 ])
-def test_refusals(start, method, path, headers, status, words):
-    _, admin = start()
+def test_refusals(start_admin, method, path, headers, status, words):
+    _, admin = start_admin()
     got, text, _ = admin.ask(method, path, headers)
     assert got == status
     if status != 501:
@@ -130,10 +71,10 @@ def test_public_address_needs_its_option(start_agent, agent_binary, free_port):
     assert check("--admin", "nowhere").returncode == 1
 
 
-def test_config_shows_values_and_whence(start, tmp_path, free_port):
+def test_config_shows_values_and_whence(start_admin, tmp_path, free_port):
     file = tmp_path / "router.conf"
     file.write_text("ttl = 90\nmax-waiting = 7\n")
-    _, admin = start("--config", str(file), "--max-waiting", "9",
+    _, admin = start_admin("--config", str(file), "--max-waiting", "9",
                      "--listen", f"127.0.0.1:{free_port()}",
                      redis="redis://me:secret@127.0.0.1:1")
     rows = {row["name"]: row for row in admin.json("/config")}
@@ -145,48 +86,17 @@ def test_config_shows_values_and_whence(start, tmp_path, free_port):
     assert rows["redis"]["value"] == "redis://me:***@127.0.0.1:1"
 
 
-def test_metrics_count(start):
-    with FakeRedis({"a.example": "10.0.0.1:80"}) as redis:
-        agent, admin = start(redis=redis.url)
-        with Peer(agent.where) as peer:
-            assert peer.ask("a.example").status == "ok"
-            assert peer.ask("a.example").status == "ok"
-            assert peer.ask("b.example").status == "not_found"
-            found = admin.metrics()
-    answers = "spoa_router_answers_total"
-    assert found[answers + '{status="ok",source="redis"}'] == 1
-    assert found[answers + '{status="ok",source="cache"}'] == 1
-    assert found[answers + '{status="not_found",source="redis"}'] == 1
-    assert found[answers + '{status="down",source="cache"}'] == 0
-    assert found["spoa_router_connections"] == 1
-    assert found["spoa_router_lookups_total"] == 2
-    assert found['spoa_router_cache_entries{kind="value"}'] == 1
-    assert found["spoa_router_uptime_seconds"] < 60
-
-
-def test_metrics_please_promtool(start):
-    promtool = shutil.which("promtool")
-    if not promtool:
-        pytest.skip("no promtool: install prometheus")
-    _, admin = start()
-    checked = subprocess.run([promtool, "check", "metrics"], text=True,
-                             input=admin.get("/metrics"), capture_output=True,
-                             timeout=30)
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert not checked.stdout + checked.stderr
-
-
 def open_slow(admin):
     sock = socket.create_connection(admin.where, 30)
     sock.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
     return sock
 
 
-def test_slow_clients_end_and_harm_nobody(start):
+def test_slow_clients_end_and_harm_nobody(start_admin):
     """A hundred clients that never finish their request: they are sent away,
     routing does not notice, and after them the admin side answers."""
     with FakeRedis({"a.example": "10.0.0.1:80"}) as redis:
-        agent, admin = start(redis=redis.url)
+        agent, admin = start_admin(redis=redis.url)
         with contextlib.ExitStack() as stack, Peer(agent.where) as peer:
             for _ in range(100):
                 stack.enter_context(open_slow(admin))
@@ -202,9 +112,9 @@ def test_slow_clients_end_and_harm_nobody(start):
             assert admin.get("/healthz") == "ok\n"
 
 
-def test_places_come_back(start):
+def test_places_come_back(start_admin):
     """Whatever becomes of connections, there is room for the next ones."""
-    agent, admin = start()
+    agent, admin = start_admin()
     for i in range(300):
         with socket.create_connection(admin.where, 30) as sock:
             if i % 3 == 0:  # as a load balancer looks whether a port is open
@@ -216,8 +126,8 @@ def test_places_come_back(start):
     assert "admin connections at their bound" not in agent.log()
 
 
-def test_dribbling_client_is_cut(start):
-    _, admin = start()
+def test_dribbling_client_is_cut(start_admin):
+    _, admin = start_admin()
     with open_slow(admin) as sock:
         begin = time.monotonic()
         with pytest.raises(OSError):
@@ -236,8 +146,8 @@ def test_dribbling_client_is_cut(start):
     b"POST /healthz HTTP/1.1\r\nContent-Length: 100000000\r\n\r\n" + b"x" * 9999,
     b"\0" * 10000,
 ])
-def test_huge_requests_are_refused(start, request_):
-    agent, admin = start()
+def test_huge_requests_are_refused(start_admin, request_):
+    agent, admin = start_admin()
     before = agent.fds()
     with socket.create_connection(admin.where, 30) as sock:
         with contextlib.suppress(OSError):
@@ -258,12 +168,12 @@ def host_of(i):
 
 
 @pytest.fixture
-def routed(start):
-    """start(routes, options) -> (agent, admin, FakeRedis)"""
+def routed(start_admin):
+    """start_admin(routes, options) -> (agent, admin, FakeRedis)"""
     with contextlib.ExitStack() as stack:
         def routed(routes, *options):
             redis = stack.enter_context(FakeRedis(routes))
-            agent, admin = start(*options, redis=redis.url)
+            agent, admin = start_admin(*options, redis=redis.url)
             until(lambda: admin.json("/explain?host=probe")["source"] ==
                   "redis", "an answer of Redis")
             return agent, admin, redis
@@ -307,8 +217,8 @@ def test_explain(routed):
     assert uses >= 5
 
 
-def test_explain_without_redis(start):
-    _, admin = start("--lookup-timeout", "20ms")
+def test_explain_without_redis(start_admin):
+    _, admin = start_admin("--lookup-timeout", "20ms")
     found = admin.json("/explain?host=a.example")
     assert (found["status"], found["source"]) == ("unavailable", "none")
     assert [c["state"] for c in found["candidates"]] == ["unknown"] * 3
@@ -347,9 +257,9 @@ def test_routes_are_paged_by_name(routed):
         assert admin.ask("GET", f"/routes?limit={bad}")[0] == 400
 
 
-def test_listings_at_a_time_are_bounded(start):
+def test_listings_at_a_time_are_bounded(start_admin):
     """Each takes its share of every turn, and a client may leave it behind."""
-    agent, admin = start()
+    agent, admin = start_admin()
     with contextlib.ExitStack() as stack:
         socks = [stack.enter_context(socket.create_connection(admin.where, 30))
                  for _ in range(20)]

@@ -19,24 +19,39 @@ static void expect(FILE *out, const char *expected)
 	text = NULL;
 }
 
+struct counters {
+	bool flag;
+	uint32_t half;
+	uint64_t wide;
+};
+
+static const struct metrics_row rows[] = {
+	{"a_total", NULL, "counter", "All of them.",
+	 METRICS_FIELD(counters, wide)},
+	{"b", "kind=\"x\"", "gauge", "Some.", METRICS_FIELD(counters, half)},
+	{"b", "kind=\"y\"", "gauge", NULL, METRICS_FIELD(counters, flag)},
+};
+
 static void test_families(void **state)
 {
+	const struct counters counters = {
+		.wide = UINT64_MAX, .half = 7, .flag = true};
 	const struct metrics_label labels[] = {
 		{"status", span_of("ok")}, {"source", span_of("cache")}, {0}};
 	FILE *out = open_memstream(&text, &size);
 
 	(void)state;
-	metrics_counter(out, "a_total", "All of them.", UINT64_MAX);
-	metrics_gauge(out, "b", "Some.", 0);
-	metrics_seconds(out, "c_seconds", "Time.", 1002);
-	metrics_seconds(out, "d_seconds", "Never.", -1);
+	metrics_rows(out, rows, ARRAY_LEN(rows), &counters);
+	metrics_seconds(out, "c_seconds", "gauge", "Time.", 1002);
+	metrics_seconds(out, "d_seconds", "counter", "Never.", -1);
 	metrics_sample(out, "e", labels, 3);
 	expect(out, "# HELP a_total All of them.\n# TYPE a_total counter\n"
 		    "a_total 18446744073709551615\n"
-		    "# HELP b Some.\n# TYPE b gauge\nb 0\n"
+		    "# HELP b Some.\n# TYPE b gauge\nb{kind=\"x\"} 7\n"
+		    "b{kind=\"y\"} 1\n"
 		    "# HELP c_seconds Time.\n# TYPE c_seconds gauge\n"
 		    "c_seconds 1.002\n"
-		    "# HELP d_seconds Never.\n# TYPE d_seconds gauge\n"
+		    "# HELP d_seconds Never.\n# TYPE d_seconds counter\n"
 		    "d_seconds NaN\n"
 		    "e{status=\"ok\",source=\"cache\"} 3\n");
 }
