@@ -710,33 +710,41 @@ def test_feedback_where_nobody_may_bind(agent_binary, redis, free_port):
 
 
 class Load:
-    """Requests at a steady rate over HAProxy: (sent, status, worker) of each."""
+    """500 requests a second over HAProxy, a fifth of them POSTs: (sent, method,
+    status, worker) of each."""
 
     def __init__(self, proxy, rate=500, threads=10):
         self.seen, self.over = [], False
-        self.start = time.monotonic()
+        self.posting = threads // 5
         self.threads = [threading.Thread(
-            target=self.run, args=(proxy, threads / rate), daemon=True)
-            for _ in range(threads)]
+            target=self.run, daemon=True, args=(
+                proxy, threads / rate, "POST" if i < self.posting else "GET"))
+            for i in range(threads)]
         for thread in self.threads:
             thread.start()
 
-    def run(self, proxy, pause):
+    def run(self, proxy, pause, method):
         due = time.monotonic()
+        body = b"once" if method == "POST" else None
         with proxy.client() as client:
             while not self.over:
                 sent = time.monotonic()
                 try:
-                    reply = client.ask(HOST)
-                    self.seen.append((sent, reply.status, reply.worker))
+                    reply = client.ask(HOST, "/", method, body)
+                    said = reply.status, reply.worker
                 except OSError as error:
-                    self.seen.append((sent, 0, str(error)))
+                    said = 0, str(error)
                     client.close()
+                self.seen.append((sent, method, *said))
                 due = max(due + pause, time.monotonic() - pause)
                 time.sleep(max(0, due - time.monotonic()))
 
     def since(self, moment):
         return [found for found in list(self.seen) if found[0] >= moment]
+
+    def failed(self, method):
+        return [found for found in list(self.seen)
+                if found[1] == method and found[2] != 200]
 
     def stop(self):
         self.over = True
@@ -747,8 +755,9 @@ class Load:
 @pytest.mark.parametrize("by", ["checks", "feedback"])
 def test_a_worker_killed_under_load(haproxy_binary, start_haproxy, start_worker,
                                     redis, ask, free_port, by):
-    """Found by checks, or by the first request that fails; nothing goes to it
-    from then on, and it serves again when it is back."""
+    """Found by checks, or by the first request that fails. No request fails but
+    POSTs that it had got; nothing goes to it from then on, and it serves again
+    after as many good checks as `rise` says."""
     port, interval = free_port(), 0.5 if by == "checks" else 3600
     ask.start(redis.url, options=(
         "--check-interval", f"{int(interval * 1000)}ms", "--lookup-timeout",
@@ -759,7 +768,7 @@ def test_a_worker_killed_under_load(haproxy_binary, start_haproxy, start_worker,
         "ROUTER_FEEDBACK": f"127.0.0.1:{port}"} if by == "feedback" else {})
     load = Load(proxy)
     try:
-        until(lambda: {"one", "two"} <= {name for _, _, name in load.seen},
+        until(lambda: {"one", "two"} <= {seen[3] for seen in load.seen},
               "both to serve")
         killed = time.monotonic()
         workers[0].kill()
@@ -770,13 +779,19 @@ def test_a_worker_killed_under_load(haproxy_binary, start_haproxy, start_worker,
             assert noticed - killed < interval * 1.1 * 4 + 1
         until(lambda: len(load.since(noticed)) > 500, "more requests", 20)
         late = [found for found in load.since(noticed + 0.1)
-                if found[1:] != (200, "two")]
+                if found[2:] != (200, "two")]
         assert not late, late[:5]
         if by == "checks":
+            started = time.monotonic()
             workers[0].start()
-            until(lambda: any(name == "one" for _, _, name
-                              in load.since(time.monotonic() - 0.5)),
+            until(lambda: "one" in {seen[3] for seen in load.since(started)},
                   "it to serve again", 20)
+            back = next(seen[0] for seen in load.since(started)
+                        if seen[3] == "one")
+            assert back - started > interval * 0.9 * (RISE - 1)
+            until(lambda: len(load.since(back)) > 200, "more requests", 20)
     finally:
         load.stop()
         proxy.close()
+    assert load.failed("GET") == []
+    assert len(load.failed("POST")) <= load.posting
