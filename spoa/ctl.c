@@ -68,18 +68,41 @@ enum ctl_status ctl_complain_redis(const struct ctl *ctl)
 	return ctl_complain(CTL_AWAY, "%s", ctl->redis.error);
 }
 
+/* The name of the target that is being read. */
+static struct span *name_of_next(struct ctl *ctl)
+{
+	return &ctl->names[ctl->room.route.target_count];
+}
+
 static bool allows(void *context, const struct target *target)
 {
 	struct ctl *ctl = context;
 
+	if (ctl->is_name) {
+		ctl->is_name = false;
+		return true;
+	}
+	*name_of_next(ctl) = (struct span){0};
 	return guard_allows(&ctl->guard, target->address,
 			    target->is_ipv6 ? 16 : 4, target->port, &ctl->rule);
+}
+
+/* What a name resolves to is known to the agent alone. */
+static void look_up(void *context, struct span name, struct name_state *state)
+{
+	static const struct address unknown;
+	struct ctl *ctl = context;
+
+	*name_of_next(ctl) = name;
+	ctl->is_name = true;
+	*state = (struct name_state){.addresses = &unknown, .count = 1};
 }
 
 bool ctl_judge_route(struct ctl *ctl, struct span value,
 		     char problem[CTL_PROBLEM_MAX])
 {
-	const struct route_reader reader = {.allows = allows, .context = ctl};
+	const struct route_reader reader = {
+		.allows = allows, .look_up = look_up, .context = ctl};
 	unsigned int column;
 	enum route_error error =
 		route_parse(value, &reader, &ctl->room, &column);

@@ -35,6 +35,10 @@ struct ctl {
 	struct guard guard;    /* by --allow-target and --deny-target */
 	struct span rule;      /* of the guard, that refused last */
 	union route_room room; /* what ctl_judge_route read last */
+	/* Of its targets, by their numbers: the DNS name where one stands in
+	 * place of an address, borrowed from the value. */
+	struct span names[ROUTE_TARGETS_MAX];
+	bool is_name; /* what is to be allowed next */
 };
 
 /* Room for a text that may hold anything, as people may see it. */
@@ -60,7 +64,7 @@ enum ctl_status ctl_open(struct ctl *ctl) MUST_CHECK;
 enum ctl_status ctl_complain_redis(const struct ctl *ctl);
 
 /* Would the agent use this value? Else `problem` says why not. The route is in
- * `ctl->room`. */
+ * `ctl->room`, with one target for each name. */
 bool ctl_judge_route(struct ctl *ctl, struct span value,
 		     char problem[CTL_PROBLEM_MAX]) MUST_CHECK;
 

@@ -120,7 +120,8 @@ static void note_loops(struct ctl *ctl)
 	for (i = 0; front && i < route->target_count; i++) {
 		const struct target *target = &route->targets[i];
 
-		if (!ctl_front_takes(front, target->address,
+		if (ctl->names[i].len > 0 ||
+		    !ctl_front_takes(front, target->address,
 				     target->is_ipv6 ? 16 : 4, target->port))
 			continue;
 		route_print_place(target->address, target->is_ipv6,

@@ -29,17 +29,21 @@ struct explanation {
 	const struct step *answer; /* NULL: not_found, bad_host */
 };
 
-/* What the route amounts to. What a name resolves to is known to the agent
- * alone. */
-static const char *judge_targets(const struct route *route, const char **status)
+/* What the route that was judged last amounts to. What a name resolves to is
+ * known to the agent alone. */
+static const char *judge_targets(const struct ctl *ctl, const char **status)
 {
+	const struct route *route = &ctl->room.route;
+	bool has_name = false;
 	size_t i;
 
 	*status = "ok";
-	for (i = 0; i < route->target_count; i++)
-		if (route->targets[i].weight > 0)
+	for (i = 0; i < route->target_count; i++) {
+		if (route->targets[i].weight > 0 && ctl->names[i].len == 0)
 			return "answers";
-	if (route->name_count > 0)
+		has_name |= route->targets[i].weight > 0;
+	}
+	if (has_name)
 		return "answers, if the name has an address";
 	*status = "down";
 	return "every target has weight 0";
@@ -59,7 +63,7 @@ static void judge_step(struct ctl *ctl, struct explanation *why,
 		why->status = "bad_route";
 		if (!ctl_judge_route(ctl, step->value, step->verdict))
 			return;
-		verdict = judge_targets(&ctl->room.route, &why->status);
+		verdict = judge_targets(ctl, &why->status);
 	}
 	snprintf(step->verdict, sizeof(step->verdict), "%s", verdict);
 }

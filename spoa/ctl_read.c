@@ -16,17 +16,23 @@ static enum ctl_status fail_output(void)
 }
 
 /* The targets of the route that was judged last. */
-static void write_targets(struct json *json, const struct route *route)
+static void write_targets(struct json *json, const struct ctl *ctl)
 {
-	char place[ROUTE_PLACE_MAX];
+	const struct route *route = &ctl->room.route;
+	char place[HOST_MAX + ROUTE_PLACE_MAX];
 	size_t i;
 
 	json_open(json, "targets", '[');
 	for (i = 0; i < route->target_count; i++) {
 		const struct target *target = &route->targets[i];
 
-		route_print_place(target->address, target->is_ipv6,
-				  target->port, place);
+		if (ctl->names[i].len > 0)
+			snprintf(place, sizeof(place), "%.*s:%u",
+				 (int)ctl->names[i].len, ctl->names[i].p,
+				 target->port);
+		else
+			route_print_place(target->address, target->is_ipv6,
+					  target->port, place);
 		json_open(json, NULL, '{');
 		json_text(json, "target", span_of(place));
 		json_number(json, "weight", target->weight);
@@ -53,7 +59,7 @@ static void print_route(struct ctl *ctl, struct span field, struct span value)
 	json_text(&json, "field", field);
 	json_text(&json, "route", value);
 	if (good)
-		write_targets(&json, &ctl->room.route);
+		write_targets(&json, ctl);
 	else
 		json_text(&json, "problem", span_of(problem));
 	json_close(&json, '}');

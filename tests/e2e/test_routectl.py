@@ -158,8 +158,16 @@ def test_the_guard_is_the_agents_own(ctl, say):
 def test_names_are_targets(ctl, say):
     ctl("set", "a.example", "app.internal:80", "weight", "2", T)
     ctl("check")
-    ctl("set", "b.example", "app.internal:80")
+    assert ctl.json("get", "a.example")["targets"] == [
+        {"target": "app.internal:80", "weight": 2, "backup": False},
+        {"target": T, "weight": 1, "backup": False}]
+    assert "app.internal:80 weight 2" in ctl("ls", "a.example")
+    assert "if the name" not in ctl("explain", "a.example")
+    ctl("set", "b.example", "app.internal:80", "--front", "*:80")
+    assert "loop" not in ctl.err
     assert "if the name has an address" in ctl("explain", "b.example")
+    ctl("set", "b.example", "app.internal:80 weight 0")
+    assert "down" in ctl("explain", "b.example", code=1).splitlines()[0]
 
 
 def test_del_and_get_of_what_is_not_there(ctl, say):
