@@ -204,12 +204,12 @@ static bool open_admin(struct agent *self, struct bound_socket *socket)
 		.config = &self->settings->config,
 		.cache = self->cache,
 		.resolver = self->resolver,
+		.dns = self->dns,
 		.conns = self->conns,
 		.store = self->store,
 		.preload = self->preload,
 		.snapshot = self->snapshot,
 		.fastpath = self->fastpath,
-		.dns = self->dns,
 		.started_ms = loop_now(self->loop),
 		.started_unix_s = time(NULL)};
 	self->admin = admin_new(&self->view);

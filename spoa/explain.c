@@ -75,6 +75,8 @@ static void put_route(const struct view *view, struct route *route,
 	if (route->error != ROUTE_GOOD)
 		json_text(json, "error",
 			  span_of(route_error_text(route->error)));
+	if (route->has_unresolved)
+		json_bool(json, "unresolved", true);
 	put_targets(view, route, json);
 }
 

@@ -28,6 +28,7 @@ struct view {
 	const struct config *config;
 	struct cache *cache;
 	struct resolver *resolver;
+	struct dns_cache *dns;
 	struct conns *conns;
 	struct redis_store *store;
 	struct preload *preload;   /* NULL without --preload */
@@ -37,7 +38,6 @@ struct view {
 	const struct events *events;
 	struct watch *watch;	   /* NULL: no target is watched */
 	struct fastpath *fastpath; /* NULL without --haproxy-socket */
-	struct dns_cache *dns;
 	int64_t started_ms;
 	int64_t started_unix_s; /* the same as a time of day */
 };

@@ -9,6 +9,7 @@ import pytest
 import kit
 from resp import until
 from spop import Peer
+from test_admin import Admin
 
 HOST = "app.example"
 
@@ -180,3 +181,50 @@ def test_names_without_redis(site, redis, tmp_path, dns, hosts_file):
     with Peer(site.ask.agent.where) as peer:
         answer = peer.ask(HOST)
     assert answer.target == "10.0.0.1:80" and answer.source == "stale"
+
+
+NAMES_MAX = 4096
+
+
+def test_names_are_bounded(site):
+    """Those beyond the bound have no address; the others are served on."""
+    port = kit.free_port()
+    names = [f"n{i}.test" for i in range(NAMES_MAX + 4)]
+    site.start("--admin", f"127.0.0.1:{port}",
+               hosts=[f"10.0.0.1 {name}" for name in names])
+    hosts = [f"{name}.example" for name in names]
+    site.redis.cmd("HSET", "routes", *(word for name in names for word
+                                       in (f"{name}.example", f"{name}:80")))
+    seen = Counter()
+    for i in range(0, len(hosts), 100):
+        seen.update(answer.status for answer
+                    in site.ask.peer.ask_all(hosts[i:i + 100]))
+    assert seen == {"ok": NAMES_MAX, "unavailable": 4}
+    assert site.ask.agent.log().count(
+        f'"too many names to resolve" max={NAMES_MAX}') == 1
+    assert site.ask(hosts[0]).target == "10.0.0.1:80"
+    found = Admin(("127.0.0.1", port)).metrics()
+    assert found["spoa_router_names"] == NAMES_MAX
+    assert found["spoa_router_names_refused_total"] >= 4
+    assert found["spoa_router_names_unresolved_total"] == 4
+
+
+def test_what_is_counted(site):
+    port = kit.free_port()
+    site.start("--admin", f"127.0.0.1:{port}")
+    admin = Admin(("127.0.0.1", port))
+    assert targets(site("mixed.test:80")) == {"10.0.0.1:80": 1}
+    assert site("gone.test:80", host="gone.example")[0].status == "unavailable"
+    assert site("10.0.0.1", host="bad.example")[0].status == "bad_route"
+    found = admin.metrics()
+    assert found["spoa_router_bad_routes_total"] == 1
+    assert found["spoa_router_targets_denied_total"] >= 1
+    assert found["spoa_router_names_unresolved_total"] == 1
+    assert found["spoa_router_names"] == 2
+    assert found["spoa_router_names_failures_total"] >= 1
+    before = found["spoa_router_names_changed_total"]
+    site.dns.put({"mixed.test": ["10.0.0.7"]})
+    until(lambda: site.ask(HOST).target == "10.0.0.7:80", "the change")
+    assert admin.metrics()["spoa_router_names_changed_total"] == before + 1
+    why = admin.json("/explain?host=gone.example")["candidates"][0]
+    assert why["unresolved"] is True and why["targets"] == []
