@@ -35,7 +35,7 @@ static void share_files(struct agent *self, rlim_t files)
 }
 
 /* The soft limit of open files is often 1024; the hard one is ours to use. */
-static void raise_file_limit(struct agent *self)
+void agent_raise_file_limit(struct agent *self)
 {
 	rlim_t needed =
 		(rlim_t)self->settings->config.max_connections + SPARE_FILES;
@@ -149,24 +149,38 @@ static void request_failed(void *context, const struct report *report)
 			      report->address_len, report->port);
 }
 
+struct health_times agent_times(const struct config *config)
+{
+	return (struct health_times){
+		.interval_ms = config->check_interval_ms,
+		.timeout_ms = config->check_timeout_ms,
+		.rules = {.fall = (uint8_t)config->check_fall,
+			  .rise = (uint8_t)config->check_rise}};
+}
+
+struct cache_options agent_lives(const struct config *config)
+{
+	return (struct cache_options){.values_max = (size_t)config->cache_size,
+				      .ttl_ms = config->ttl_ms,
+				      .negative_ms = config->negative_ttl_ms,
+				      .stale_ms = config->stale_ms};
+}
+
 static bool open_health(struct agent *self)
 {
 	const struct config *config = &self->settings->config;
 	int64_t targets_max = config->cache_size < WATCHED_MAX
 				      ? config->cache_size
 				      : WATCHED_MAX;
-	const struct health_options health = {
-		.loop = self->loop,
-		.secret = &self->secret,
-		.targets_max = (size_t)targets_max,
-		.open_max = self->check_files,
-		.interval_ms = config->check_interval_ms,
-		.timeout_ms = config->check_timeout_ms,
-		.rules = {.fall = (uint8_t)config->check_fall,
-			  .rise = (uint8_t)config->check_rise},
-		.guard = &self->settings->guard,
-		.changed = target_changed,
-		.context = self};
+	const struct health_options health = {.loop = self->loop,
+					      .secret = &self->secret,
+					      .targets_max =
+						      (size_t)targets_max,
+					      .open_max = self->check_files,
+					      .times = agent_times(config),
+					      .guard = &self->settings->guard,
+					      .changed = target_changed,
+					      .context = self};
 
 	self->events.options =
 		(struct events_options){.key = config->routes.text,
@@ -210,6 +224,7 @@ static bool open_admin(struct agent *self, struct bound_socket *socket)
 		.preload = self->preload,
 		.snapshot = self->snapshot,
 		.fastpath = self->fastpath,
+		.reloads = &self->reloads,
 		.started_ms = loop_now(self->loop),
 		.started_unix_s = time(NULL)};
 	self->admin = admin_new(&self->view);
@@ -237,11 +252,7 @@ static bool open_listeners(struct agent *self, struct sockets *sockets)
 static bool open_rooms(struct agent *self)
 {
 	const struct config *config = &self->settings->config;
-	const struct cache_options cache = {
-		.values_max = (size_t)config->cache_size,
-		.ttl_ms = config->ttl_ms,
-		.negative_ms = config->negative_ttl_ms,
-		.stale_ms = config->stale_ms};
+	const struct cache_options cache = agent_lives(config);
 	const struct redis_store_options store = {
 		.loop = self->loop,
 		.urls = self->settings->urls,
@@ -300,6 +311,8 @@ static void work(struct agent *self)
 		next_ms = earlier(next_ms, fastpath_work(self->fastpath));
 	if (self->preload)
 		next_ms = earlier(next_ms, preload_step(self->preload, now_ms));
+	if (cache_trim(self->cache))
+		next_ms = now_ms;
 	if (next_ms == self->alarm_ms)
 		return;
 	self->alarm_ms = next_ms;
@@ -346,7 +359,7 @@ bool agent_open(struct agent *self, struct loop *loop,
 		return false;
 	}
 	self->bad_routes.secret = *secret;
-	raise_file_limit(self);
+	agent_raise_file_limit(self);
 	if (open_alarm(self) && open_dns(self) && open_rooms(self) &&
 	    open_feedback(self, &sockets->feedback) &&
 	    open_admin(self, &sockets->admin) && open_listeners(self, sockets))

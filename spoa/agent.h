@@ -41,6 +41,7 @@ struct agent {
 	size_t check_files;  /* descriptors that checks may have */
 	struct event *alarm; /* when a room has to do something */
 	int64_t alarm_ms;    /* that time, or -1 */
+	struct reload_counters reloads;
 };
 
 /* Makes all rooms out of `settings`, which must outlive them as must the loop,
@@ -49,6 +50,14 @@ struct agent {
 bool agent_open(struct agent *agent, struct loop *loop,
 		struct settings *settings, struct sockets *sockets,
 		char error[OPTS_ERROR_MAX]) MUST_CHECK;
+
+/* The options of rooms, as a configuration has them. */
+struct cache_options agent_lives(const struct config *config);
+struct health_times agent_times(const struct config *config);
+
+/* Sees to as many descriptors as the settings want, or says that there are too
+ * few. */
+void agent_raise_file_limit(struct agent *agent);
 
 /* Waits for events, runs what they are for and what is due. */
 void agent_turn(struct agent *agent);

@@ -10,6 +10,7 @@
 enum {
 	BUCKETS_MIN = 64,  /* before the first split */
 	SIEVE_STEPS = 64,  /* entries that one eviction may pass over */
+	TRIM_STEPS = 256,  /* evictions in one step of making room */
 	SWEEP_STEPS = 512, /* entries that one step of a sweep looks at */
 	DUE_SHARE = 5,	   /* the last fifth of a life */
 	YOUNG_PARTS = 7,   /* of ten: what no cut and no last fifth takes */
@@ -54,6 +55,7 @@ struct cache {
 	 * their twins above the mask. The array is as long as it will ever be,
 	 * but only what is used of it is touched. */
 	struct entry **buckets;
+	size_t room;  /* buckets that are allocated */
 	size_t mask;  /* a power of two less one */
 	size_t split; /* at most the mask */
 	struct ring values;
@@ -87,28 +89,40 @@ static void set_young(struct cache *cache)
 		cache->options.negative_ms / 10 * YOUNG_PARTS * factor;
 }
 
+/* Room for the values, the absences and the doubling under way. */
+static size_t buckets_for(size_t values_max)
+{
+	size_t buckets = BUCKETS_MIN;
+
+	while (buckets / 4 < values_max)
+		buckets *= 2;
+	return buckets;
+}
+
+static void set_bounds(struct cache *cache, size_t values_max)
+{
+	cache->values.max = values_max;
+	cache->absents.max = values_max / CACHE_ABSENT_SHARE;
+	/* A host under a wildcard needs its own absences side by side. */
+	if (cache->absents.max < CACHE_ABSENT_SHARE)
+		cache->absents.max = CACHE_ABSENT_SHARE;
+}
+
 struct cache *cache_new(const struct cache_options *options,
 			const struct hash_secret *secret)
 {
 	struct cache *cache = calloc(1, sizeof(*cache));
-	size_t buckets = BUCKETS_MIN;
 
 	if (!cache)
 		return NULL;
-	/* Room for the values, the absences and the doubling under way. */
-	while (buckets / 4 < options->values_max)
-		buckets *= 2;
 	cache->options = *options;
 	cache->secret = *secret;
 	cache->random = secret->k0 | 1;
 	cache->mask = BUCKETS_MIN - 1;
-	cache->values.max = options->values_max;
-	cache->absents.max = options->values_max / CACHE_ABSENT_SHARE;
-	/* A host under a wildcard needs its own absences side by side. */
-	if (cache->absents.max < CACHE_ABSENT_SHARE)
-		cache->absents.max = CACHE_ABSENT_SHARE;
+	set_bounds(cache, options->values_max);
 	set_young(cache);
-	cache->buckets = calloc(buckets, sizeof(struct entry *));
+	cache->room = buckets_for(options->values_max);
+	cache->buckets = calloc(cache->room, sizeof(struct entry *));
 	if (!cache->buckets) {
 		free(cache);
 		return NULL;
@@ -295,6 +309,65 @@ static void evict_one(struct cache *cache, struct ring *ring)
 		cache->evicted(cache->evicted_context, entry_field(entry));
 	remove_entry(cache, find_slot(cache, entry->hash, entry_field(entry)));
 	cache->counters.evictions++;
+}
+
+/* Removes entries until there are no more than `max`, up to TRIM_STEPS. */
+static void trim_ring(struct cache *cache, struct ring *ring, size_t max)
+{
+	int steps;
+
+	for (steps = 0; ring->count > max && steps < TRIM_STEPS; steps++)
+		evict_one(cache, ring);
+}
+
+static void note_sizes(struct cache *cache)
+{
+	cache->counters.values = cache->values.count;
+	cache->counters.absents = cache->absents.count;
+	cache->counters.value_bytes = cache->values.bytes;
+	cache->counters.absent_bytes = cache->absents.bytes;
+}
+
+bool cache_trim(struct cache *cache)
+{
+	trim_ring(cache, &cache->values, cache->values.max);
+	trim_ring(cache, &cache->absents, cache->absents.max);
+	note_sizes(cache);
+	return cache->values.count > cache->values.max ||
+	       cache->absents.count > cache->absents.max;
+}
+
+/* Room for so many values; that there once was more is no harm. */
+static bool grow_buckets(struct cache *cache, size_t values_max)
+{
+	size_t room = buckets_for(values_max);
+	struct entry **buckets;
+
+	if (room <= cache->room)
+		return true;
+	buckets = calloc(room, sizeof(struct entry *));
+	if (!buckets)
+		return false;
+	memcpy(buckets, cache->buckets,
+	       (cache->mask + 1 + cache->split) * sizeof(struct entry *));
+	free(cache->buckets);
+	cache->buckets = buckets;
+	cache->room = room;
+	return true;
+}
+
+bool cache_set_options(struct cache *cache, const struct cache_options *options)
+{
+	size_t values_max = cache->options.values_max;
+	bool is_grown = grow_buckets(cache, options->values_max);
+
+	cache->options = *options;
+	if (is_grown)
+		set_bounds(cache, options->values_max);
+	else
+		cache->options.values_max = values_max;
+	set_young(cache);
+	return is_grown;
 }
 
 static uint8_t draw_cut(struct cache *cache)
@@ -587,8 +660,7 @@ static struct entry *add_entry(struct cache *cache, uint32_t hash,
 	struct entry *entry;
 	struct entry **bucket;
 
-	while (ring->count >= ring->max)
-		evict_one(cache, ring);
+	trim_ring(cache, ring, ring->max - 1);
 	entry = malloc(entry_size(field.len, len));
 	if (!entry) {
 		cache->counters.failures++;
@@ -645,10 +717,7 @@ void cache_put(struct cache *cache, struct span field, const void *value,
 		if (len > 0)
 			memcpy(entry_value(entry), value, len);
 	}
-	cache->counters.values = cache->values.count;
-	cache->counters.absents = cache->absents.count;
-	cache->counters.value_bytes = cache->values.bytes;
-	cache->counters.absent_bytes = cache->absents.bytes;
+	note_sizes(cache);
 }
 
 void cache_set_forget(struct cache *cache,

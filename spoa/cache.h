@@ -180,6 +180,15 @@ void cache_watch(struct cache *cache,
 		 void (*evicted)(void *context, struct span field),
 		 void *context);
 
+/* From now on these lives and this bound count, for what is kept as well. False
+ * when there is no memory for a larger bound: then only the lives do. */
+bool cache_set_options(struct cache *cache,
+		       const struct cache_options *options) MUST_CHECK;
+
+/* Makes room, in a bounded step, where more is kept than may be since the bound
+ * was lowered. True when there is more of it to do. */
+bool cache_trim(struct cache *cache) MUST_CHECK;
+
 const struct cache_counters *cache_count(const struct cache *cache);
 
 #endif

@@ -226,6 +226,13 @@ struct channel *channel_new(const struct channel_options *options)
 	return channel;
 }
 
+void channel_set_interval(struct channel *channel, int64_t interval_ms)
+{
+	channel->options.interval_ms = interval_ms;
+	if (channel->push)
+		redis_push_set_interval(channel->push, interval_ms);
+}
+
 void channel_free(struct channel *channel)
 {
 	if (!channel)

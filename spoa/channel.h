@@ -39,6 +39,10 @@ struct channel_options {
 
 /* NULL when there is no memory. */
 struct channel *channel_new(const struct channel_options *options);
+
+/* From now on probes are so far apart. */
+void channel_set_interval(struct channel *channel, int64_t interval_ms);
+
 void channel_free(struct channel *channel);
 
 /* `redis`, at `place`, is ready: open the channel there, and keep it open until

@@ -36,7 +36,9 @@ struct checker {
 	struct checker_options options;
 	struct check_list open;
 	size_t count;
-	const struct timeval *timeout; /* shared, so that timers cost little */
+	/* Shared, so that timers cost little; NULL: there is no room for one
+	 * more of that kind. */
+	const struct timeval *timeout;
 };
 
 static const char *const result_texts[CHECKER_RESULTS] = {
@@ -58,19 +60,22 @@ const char *checker_result_text(enum checker_result result)
 struct checker *checker_new(const struct checker_options *options)
 {
 	struct checker *checker = calloc(1, sizeof(*checker));
-	struct timeval timeout = {options->timeout_ms / 1000,
-				  options->timeout_ms % 1000 * 1000};
 
 	if (!checker)
 		return NULL;
 	checker->options = *options;
 	LIST_INIT(&checker->open);
-	checker->timeout =
-		event_base_init_common_timeout(options->loop->base, &timeout);
-	if (checker->timeout)
-		return checker;
-	free(checker);
-	return NULL;
+	checker_set_timeout(checker, options->timeout_ms);
+	return checker;
+}
+
+void checker_set_timeout(struct checker *checker, int64_t timeout_ms)
+{
+	struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
+
+	checker->options.timeout_ms = timeout_ms;
+	checker->timeout = event_base_init_common_timeout(
+		checker->options.loop->base, &timeout);
 }
 
 /* No FIN that would leave a port in TIME_WAIT. */
@@ -277,9 +282,9 @@ static bool wait_for(struct check *check)
 	if (event_assign(check->event, loop->base, check->fd, what, on_event,
 			 check) != 0)
 		return false;
-	return event_add(check->event, check->state == CONNECTING
-					       ? checker->timeout
-					       : &left) == 0;
+	if (check->state == CONNECTING && checker->timeout)
+		return event_add(check->event, checker->timeout) == 0;
+	return event_add(check->event, &left) == 0;
 }
 
 static void on_event(evutil_socket_t fd, short what, void *context)

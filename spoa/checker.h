@@ -42,6 +42,9 @@ struct checker;
 /* NULL when there is no memory. */
 struct checker *checker_new(const struct checker_options *options);
 
+/* How long a check may take from the next one on. */
+void checker_set_timeout(struct checker *checker, int64_t timeout_ms);
+
 /* Closes what is open; `done` is not called. */
 void checker_free(struct checker *checker);
 

@@ -53,6 +53,11 @@ const struct conn_counters *conns_count(const struct conns *conns)
 	return &conns->shared.counters;
 }
 
+void conns_set_max(struct conns *conns, size_t connections_max)
+{
+	conns->options.connections_max = connections_max;
+}
+
 void conns_set_resolver(struct conns *conns, struct resolver *resolver)
 {
 	conns->shared.resolver = resolver;

@@ -25,6 +25,9 @@ struct conns *conns_new(const struct conns_options *options);
 /* Closes all at once. */
 void conns_free(struct conns *conns);
 
+/* From now on this bound counts; what is open stays. */
+void conns_set_max(struct conns *conns, size_t connections_max);
+
 /* Whom to ask; before the first listener is added. */
 void conns_set_resolver(struct conns *conns, struct resolver *resolver);
 

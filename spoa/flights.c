@@ -41,6 +41,19 @@ void flights_fini(struct flights *flights)
 	flights->buckets = NULL;
 }
 
+void flights_set_limits(struct flights *flights, int64_t lookup_timeout_ms,
+			size_t waiting_max, int64_t now_ms)
+{
+	struct waiter *waiter;
+
+	flights->options.lookup_timeout_ms = lookup_timeout_ms;
+	flights->options.waiting_max = waiting_max;
+	/* The queue stays in the order of deadlines. */
+	TAILQ_FOREACH(waiter, &flights->queue, in_queue)
+	if (waiter->deadline_ms > now_ms + lookup_timeout_ms)
+		waiter->deadline_ms = now_ms + lookup_timeout_ms;
+}
+
 /* Where the pointer to the host's flight is, or would be. */
 static struct flight **find_slot(struct flights *flights,
 				 const struct host *host)

@@ -97,6 +97,11 @@ bool flights_init(struct flights *flights,
  * all lookups. Nothing when flights_init failed. */
 void flights_fini(struct flights *flights);
 
+/* From now on these bounds count. Whoever waits already waits no longer than
+ * one who comes now. */
+void flights_set_limits(struct flights *flights, int64_t lookup_timeout_ms,
+			size_t waiting_max, int64_t now_ms);
+
 /* Lets the waiter wait for the store to tell of the candidates in `unknown`,
  * or, when that is 0, for names: in the flight of its host that is under way,
  * or in a new one. False when that cannot be, and then it does not wait. */

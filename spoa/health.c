@@ -279,22 +279,37 @@ const struct roster_counters *health_count_targets(const struct health *health)
 	return roster_count(health->roster);
 }
 
+static int64_t idle_ms(const struct health_times *times)
+{
+	int64_t long_ms = times->interval_ms * IDLE_INTERVALS;
+
+	return long_ms > IDLE_MS ? long_ms : IDLE_MS;
+}
+
+void health_set_times(struct health *health, const struct health_times *times)
+{
+	health->options.times = *times;
+	roster_set_rules(health->roster, times->interval_ms, idle_ms(times),
+			 &times->rules, now(health));
+	checker_set_timeout(health->checker, times->timeout_ms);
+	arm(health);
+}
+
 static bool open_rooms(struct health *health)
 {
 	const struct health_options *options = &health->options;
-	int64_t idle_ms = options->interval_ms * IDLE_INTERVALS;
 	const struct roster_options roster = {
 		.targets_max = options->targets_max,
-		.interval_ms = options->interval_ms,
-		.idle_ms = idle_ms > IDLE_MS ? idle_ms : IDLE_MS,
+		.interval_ms = options->times.interval_ms,
+		.idle_ms = idle_ms(&options->times),
 		.burst = REPORTS_PER_SECOND,
-		.rules = options->rules};
-	const struct checker_options checker = {.loop = options->loop,
-						.timeout_ms =
-							options->timeout_ms,
-						.open_max = options->open_max,
-						.done = on_done,
-						.context = health};
+		.rules = options->times.rules};
+	const struct checker_options checker = {
+		.loop = options->loop,
+		.timeout_ms = options->times.timeout_ms,
+		.open_max = options->open_max,
+		.done = on_done,
+		.context = health};
 
 	health->roster = roster_new(&roster, options->secret);
 	health->checker = checker_new(&checker);

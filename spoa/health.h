@@ -34,14 +34,19 @@ struct health_change {
 	size_t uses; /* how many fields name it in all */
 };
 
+/* What may change while it runs. */
+struct health_times {
+	int64_t interval_ms;
+	int64_t timeout_ms;
+	struct pulse_rules rules;
+};
+
 struct health_options {
 	struct loop *loop;
 	const struct hash_secret *secret;
 	size_t targets_max; /* that routes name; others are not watched */
 	size_t open_max;    /* checks under way at a time */
-	int64_t interval_ms;
-	int64_t timeout_ms;
-	struct pulse_rules rules;
+	struct health_times times;
 	const struct guard *guard; /* what it denies is never connected to */
 	/* Called once for each change, from the loop. */
 	void (*changed)(void *context, const struct health_change *change);
@@ -60,6 +65,9 @@ struct health;
 /* NULL when there is no memory. */
 struct health *health_new(const struct health_options *options);
 void health_free(struct health *health);
+
+/* From now on these count. */
+void health_set_times(struct health *health, const struct health_times *times);
 
 /* The interface that routes ask; lives in the health. */
 struct watch *health_face(struct health *health);

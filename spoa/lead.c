@@ -32,6 +32,18 @@ static void on_named(void *context, struct span host, uint16_t port)
 				     lead->options.number);
 }
 
+void lead_reread(struct lead *lead)
+{
+	const struct redis_url *from = origin(lead);
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(lead->urls); i++)
+		memcpy(lead->urls[i].password, from->password,
+		       sizeof(from->password));
+	if (lead->sentinel)
+		sentinel_reread(lead->sentinel);
+}
+
 const struct redis_url *lead_url(struct lead *lead)
 {
 	if (lead->sentinel)

@@ -36,6 +36,9 @@ bool lead_init(struct lead *lead,
 	       const struct lead_options *options) MUST_CHECK;
 void lead_fini(struct lead *lead);
 
+/* The passwords of the URL are others now. */
+void lead_reread(struct lead *lead);
+
 /* The server to connect to; NULL while nobody has named one. Asks the sentinels
  * again. */
 const struct redis_url *lead_url(struct lead *lead);

@@ -12,6 +12,7 @@
 
 #include "agent.h"
 #include "log.h"
+#include "reload.h"
 
 #ifndef VERSION
 #define VERSION "unknown"
@@ -24,6 +25,8 @@ struct app {
 	struct agent agent;
 	struct event *signals[3];
 	bool is_cut; /* a second signal: stop at once */
+	int argc;
+	char **argv;
 	char error[OPTS_ERROR_MAX];
 };
 
@@ -43,7 +46,7 @@ static void on_signal(evutil_socket_t number, short what, void *context)
 
 	(void)what;
 	if (number == SIGHUP) {
-		log_warn("SIGHUP ignored: a restart reads the configuration");
+		reload_settings(&app->agent, app->argc, app->argv);
 		return;
 	}
 	log_info("stopping", log_number("signal", number));
@@ -107,11 +110,11 @@ static void print_version(void)
 	       HIREDIS_PATCH);
 }
 
-static bool run(struct app *app, int argc, char **argv)
+static bool run(struct app *app)
 {
 	const struct config *config = &app->settings.config;
 
-	if (!settings_read(&app->settings, argc, argv, app->error))
+	if (!settings_read(&app->settings, app->argc, app->argv, app->error))
 		return false;
 	if (config->help) {
 		opts_print_help();
@@ -138,8 +141,10 @@ int main(int argc, char **argv)
 
 	if (!app)
 		return EXIT_FAILURE;
+	app->argc = argc;
+	app->argv = argv;
 	sockets_init(&app->sockets);
-	done = run(app, argc, argv);
+	done = run(app);
 	if (!done)
 		fprintf(stderr, "spoa-router: %s\n", app->error);
 	agent_close(&app->agent);

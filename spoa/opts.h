@@ -97,6 +97,11 @@ void opts_compare(const struct config *config, const struct config *next,
 				  bool is_live),
 		  void *context);
 
+/* Gives `config` what may be changed while the program runs, and the place
+ * where each value that is in force stands; `next` gets the old values, to be
+ * freed. */
+void opts_adopt(struct config *config, struct config *next);
+
 /* Writes the text of --help to stdout. */
 void opts_print_help(void);
 

@@ -27,11 +27,11 @@ const struct opts_option opts_table[] = {
 		 "[?db=N] or unix:/path[?db=N] (repeatable: the first is "
 		 "preferred)"},
 	{"redis-password-file", OPTS_TEXT, PLACE(redis_password_file), NULL,
-	 .value = "FILE",
+	 .value = "FILE", .is_live = true,
 	 .help = "password for URLs without one (or environment "
 		 "REDIS_PASSWORD)"},
 	{"sentinel-password-file", OPTS_TEXT, PLACE(sentinel_password_file),
-	 NULL, .value = "FILE",
+	 NULL, .value = "FILE", .is_live = true,
 	 .help = "password for the sentinels themselves (or environment "
 		 "SENTINEL_PASSWORD)"},
 	{"redis-ca", OPTS_TEXT, PLACE(redis_ca), NULL, .value = "FILE",
@@ -57,27 +57,32 @@ const struct opts_option opts_table[] = {
 	 60 * SECOND_MS, 1, .value = "MS", .is_live = true,
 	 .help = "after this a request is answered without Redis"},
 	{"cache-size", OPTS_NUMBER, PLACE(cache_size), "1000000", 1, 1000000000,
-	 .value = "N", .help = "most known routes"},
+	 .value = "N", .is_live = true, .help = "most known routes"},
 	{"snapshot", OPTS_TEXT, PLACE(snapshot), NULL, .value = "FILE",
 	 .help = "last known routes on disk, for a start while Redis is away"},
 	{"allow-target", OPTS_LIST, PLACE(allow_target), NULL, .value = "CIDR",
+	 .is_live = true,
 	 .help = "routes may name it although it is denied (repeatable): "
 		 "10.0.0.0/8, 10.1.2.3:80, [fd00::/8]:8000-8999 or several "
 		 "with commas"},
 	{"deny-target", OPTS_LIST, PLACE(deny_target), NULL, .value = "CIDR",
+	 .is_live = true,
 	 .help = "routes may not name it (repeatable), nor what is "
 		 "unspecified, link-local, multicast, broadcast or a cloud's "
 		 "metadata"},
 	{"check-interval", OPTS_DURATION, PLACE(check_interval_ms), "2", 0,
-	 DAY_MS, SECOND_MS, .value = "SECONDS",
+	 DAY_MS, SECOND_MS, .value = "SECONDS", .is_live = true,
+	 .is_switch = true,
 	 .help = "between two checks of a target; 0 checks none"},
 	{"check-timeout", OPTS_DURATION, PLACE(check_timeout_ms), "1", 1,
-	 60 * SECOND_MS, SECOND_MS, .value = "SECONDS",
+	 60 * SECOND_MS, SECOND_MS, .value = "SECONDS", .is_live = true,
 	 .help = "how long a check may take"},
 	{"check-fall", OPTS_NUMBER, PLACE(check_fall), "3", 1, 100,
-	 .value = "N", .help = "failed checks in a row make a target down"},
+	 .value = "N", .is_live = true,
+	 .help = "failed checks in a row make a target down"},
 	{"check-rise", OPTS_NUMBER, PLACE(check_rise), "2", 1, 100,
-	 .value = "N", .help = "passed checks in a row make it up again"},
+	 .value = "N", .is_live = true,
+	 .help = "passed checks in a row make it up again"},
 	{"feedback", OPTS_TEXT, PLACE(feedback), NULL, .value = "ADDR",
 	 .help = "where HAProxy tells of connections that failed: "
 		 "udp:IP:PORT or unix:/path[,mode=0660][,group=NAME]"},
@@ -97,9 +102,11 @@ const struct opts_option opts_table[] = {
 	 .help = "HAProxy's Runtime API, for the fast path (repeatable): "
 		 "/path[,table=NAME], by default the table `routes`"},
 	{"max-connections", OPTS_NUMBER, PLACE(max_connections), "4096", 1,
-	 1000000, .value = "N", .help = "most connections of HAProxy"},
+	 1000000, .value = "N", .is_live = true,
+	 .help = "most connections of HAProxy"},
 	{"max-waiting", OPTS_NUMBER, PLACE(max_waiting), "65536", 1, 10000000,
-	 .value = "N", .help = "most requests that wait for Redis"},
+	 .value = "N", .is_live = true,
+	 .help = "most requests that wait for Redis"},
 	{"log-level", OPTS_CHOICE, PLACE(log_level), "info", .value = "LEVEL",
 	 .words = level_words, .is_live = true,
 	 .help = "debug, info, warn or error"},
@@ -232,6 +239,57 @@ static bool same_value(const struct opts_option *option, const void *a,
 	return one->count == other->count;
 }
 
+static bool is_live(const struct opts_option *option, const void *a,
+		    const void *b)
+{
+	int64_t one, other;
+
+	if (!option->is_switch)
+		return option->is_live;
+	memcpy(&one, a, sizeof(one));
+	memcpy(&other, b, sizeof(other));
+	return option->is_live && (one == 0) == (other == 0);
+}
+
+static size_t size_of(const struct opts_option *option)
+{
+	if (option->kind == OPTS_LIST)
+		return sizeof(struct opts_list);
+	return option->kind == OPTS_TEXT ? sizeof(struct opts_item)
+					 : sizeof(int64_t);
+}
+
+static void swap_places(void *a, void *b, size_t size)
+{
+	char *p = a, *q = b;
+
+	for (; size > 0; size--, p++, q++) {
+		char byte = *p;
+
+		*p = *q;
+		*q = byte;
+	}
+}
+
+void opts_adopt(struct config *config, struct config *next)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(opts_table); i++) {
+		const struct opts_option *option = &opts_table[i];
+		char *place = (char *)config + option->offset;
+		char *other = (char *)next + option->offset;
+		bool live = is_live(option, place, other);
+
+		/* Others may hold on to a text that cannot change. */
+		if (live)
+			swap_places(place, other, size_of(option));
+		if (live || same_value(option, place, other))
+			swap_places(&config->where[i], &next->where[i],
+				    sizeof(char *));
+	}
+}
+
 void opts_compare(const struct config *config, const struct config *next,
 		  void (*changed)(void *context, const char *name,
 				  bool is_live),
@@ -241,11 +299,12 @@ void opts_compare(const struct config *config, const struct config *next,
 
 	for (i = 0; i < ARRAY_LEN(opts_table); i++) {
 		const struct opts_option *option = &opts_table[i];
+		const char *place = (const char *)config + option->offset;
+		const char *other = (const char *)next + option->offset;
 
-		if (!option->is_local &&
-		    !same_value(option, (const char *)config + option->offset,
-				(const char *)next + option->offset))
-			changed(context, option->name, option->is_live);
+		if (!option->is_local && !same_value(option, place, other))
+			changed(context, option->name,
+				is_live(option, place, other));
 	}
 }
 

@@ -33,8 +33,9 @@ struct opts_option {
 	const char *value;   /* what --help calls the value; NULL: none */
 	const char *help;
 	const char *const *words; /* of an OPTS_CHOICE, by value; ends NULL */
-	bool is_local; /* only for the command line, and looked at first */
-	bool is_live;  /* may be changed while the program runs */
+	bool is_local;	/* only for the command line, and looked at first */
+	bool is_live;	/* may be changed while the program runs ... */
+	bool is_switch; /* ... but not from or to 0 */
 };
 
 extern const struct opts_option opts_table[];

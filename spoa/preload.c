@@ -248,6 +248,11 @@ struct preload *preload_new(const struct preload_options *options)
 	return preload;
 }
 
+void preload_set_max(struct preload *preload, size_t values_max)
+{
+	preload->options.values_max = values_max;
+}
+
 void preload_free(struct preload *preload)
 {
 	free(preload);

@@ -39,6 +39,9 @@ struct preload_counters {
 /* NULL when there is no memory. */
 struct preload *preload_new(const struct preload_options *options);
 
+/* From now on the cache takes so many values. */
+void preload_set_max(struct preload *preload, size_t values_max);
+
 /* The store must have let go of its scan. */
 void preload_free(struct preload *preload);
 

@@ -58,6 +58,11 @@ static void lose_plain(struct redis *redis, const char *why)
 	lose(redis, why, (struct span){0});
 }
 
+void redis_set_timeout(struct redis *redis, int64_t lookup_timeout_ms)
+{
+	redis->options.lookup_timeout_ms = lookup_timeout_ms;
+}
+
 const struct redis_place *redis_place(const struct redis *redis)
 {
 	return &redis->options.place;

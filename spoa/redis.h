@@ -46,6 +46,9 @@ struct redis *redis_new(const struct redis_options *options);
 /* Closes. No lookup may be left: see redis_take_lookups. */
 void redis_free(struct redis *redis);
 
+/* From now on a silence of so long makes the server doubtful. */
+void redis_set_timeout(struct redis *redis, int64_t lookup_timeout_ms);
+
 const struct redis_place *redis_place(const struct redis *redis);
 
 /* What it was lost for, when that was a redirection; else NULL. */

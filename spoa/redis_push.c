@@ -181,6 +181,11 @@ struct redis_push *redis_push_new(const struct redis_push_options *options)
 	return push;
 }
 
+void redis_push_set_interval(struct redis_push *push, int64_t interval_ms)
+{
+	push->options.interval_ms = interval_ms;
+}
+
 void redis_push_free(struct redis_push *push)
 {
 	if (!push)

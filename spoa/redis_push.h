@@ -33,6 +33,10 @@ struct redis_push_options {
 
 /* NULL when there is no memory. */
 struct redis_push *redis_push_new(const struct redis_push_options *options);
+
+/* From now on probes are so far apart. */
+void redis_push_set_interval(struct redis_push *push, int64_t interval_ms);
+
 void redis_push_free(struct redis_push *push);
 
 #endif

@@ -584,20 +584,45 @@ static struct evdns_base *open_dns(struct event_base *base)
 
 /* Two probes and their patience pass within a life of a route, so that no
  * change is missed for longer than --ttl. */
-static struct channel *new_channel(struct redis_store *self)
+static int64_t probe_interval_ms(const struct redis_store *self)
 {
 	int64_t interval_ms = self->options.ttl_ms / PROBE_SHARE;
-	struct channel_options options = {.loop = self->options.loop,
-					  .news = tell,
-					  .settled = on_settled,
-					  .context = self};
 
 	if (interval_ms < PROBE_MIN_MS)
-		interval_ms = PROBE_MIN_MS;
-	if (interval_ms > PROBE_MAX_MS)
-		interval_ms = PROBE_MAX_MS;
-	options.interval_ms = interval_ms;
+		return PROBE_MIN_MS;
+	return interval_ms > PROBE_MAX_MS ? PROBE_MAX_MS : interval_ms;
+}
+
+static struct channel *new_channel(struct redis_store *self)
+{
+	const struct channel_options options = {.loop = self->options.loop,
+						.interval_ms =
+							probe_interval_ms(self),
+						.news = tell,
+						.settled = on_settled,
+						.context = self};
+
 	return channel_new(&options);
+}
+
+void redis_store_set_times(struct redis_store *self, int64_t lookup_timeout_ms,
+			   int64_t ttl_ms)
+{
+	self->options.lookup_timeout_ms = lookup_timeout_ms;
+	self->options.ttl_ms = ttl_ms;
+	channel_set_interval(self->channel, probe_interval_ms(self));
+	if (self->redis)
+		redis_set_timeout(self->redis, lookup_timeout_ms);
+	if (self->better)
+		redis_set_timeout(self->better, lookup_timeout_ms);
+}
+
+void redis_store_reread(struct redis_store *self)
+{
+	size_t i;
+
+	for (i = 0; i < self->options.url_count; i++)
+		lead_reread(&self->seats[i].lead);
 }
 
 static bool open_seats(struct redis_store *self)

@@ -41,6 +41,13 @@ struct redis_store *redis_store_new(const struct redis_store_options *options,
 /* Closes all; lookups that are open fail first. */
 void redis_store_free(struct redis_store *redis_store);
 
+/* From now on these times count. */
+void redis_store_set_times(struct redis_store *redis_store,
+			   int64_t lookup_timeout_ms, int64_t ttl_ms);
+
+/* The passwords of the URLs are others now: the next connection says them. */
+void redis_store_reread(struct redis_store *redis_store);
+
 struct redis_store_counters {
 	bool is_connected;
 	bool is_holding; /* known routes, since the hash is empty */

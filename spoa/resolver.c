@@ -163,10 +163,12 @@ static struct finding find_winner(struct resolver *resolver,
 				  const struct walk *walk,
 				  enum answer_source source)
 {
-	return find_route(walk->hit.value,
-			  host_candidate(host, &walk->candidates, walk->winner,
-					 &resolver->field),
-			  source);
+	struct span field = host_candidate(host, &walk->candidates,
+					   walk->winner, &resolver->field);
+
+	return find_route(
+		routes_judge(&resolver->routes, field, walk->hit.value), field,
+		source);
 }
 
 /* What to answer when the store cannot be asked. An absence that is past its
@@ -391,7 +393,9 @@ static bool find_reply(struct flight *flight, const struct store_value *values,
 			return false;
 		if (!hit.value)
 			continue;
-		*found = find_route(hit.value, field, ANSWER_FROM_REDIS);
+		*found = find_route(
+			routes_judge(&resolver->routes, field, hit.value),
+			field, ANSWER_FROM_REDIS);
 		return true;
 	}
 	*found = find_nothing(ANSWER_NOT_FOUND, ANSWER_FROM_REDIS);
@@ -581,6 +585,19 @@ void resolver_flush(struct resolver *resolver, struct span field,
 {
 	hear(resolver, STORE_NAMED, field.len > 0 ? field : span_of("*"),
 	     now_ms);
+}
+
+void resolver_change_guard(struct resolver *resolver, int64_t now_ms)
+{
+	routes_change_guard(&resolver->routes);
+	resolver_flush(resolver, (struct span){0}, now_ms);
+}
+
+void resolver_set_limits(struct resolver *resolver, int64_t lookup_timeout_ms,
+			 size_t waiting_max, int64_t now_ms)
+{
+	flights_set_limits(&resolver->flights, lookup_timeout_ms, waiting_max,
+			   now_ms);
 }
 
 int64_t resolver_expire(struct resolver *resolver, int64_t now_ms)

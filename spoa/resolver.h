@@ -121,6 +121,14 @@ int64_t resolver_sweep(struct resolver *resolver, int64_t now_ms);
 void resolver_flush(struct resolver *resolver, struct span field,
 		    int64_t now_ms);
 
+/* From now on these bounds count, for those who wait already as well. */
+void resolver_set_limits(struct resolver *resolver, int64_t lookup_timeout_ms,
+			 size_t waiting_max, int64_t now_ms);
+
+/* The guard has other rules: no target that it denies now is answered any more,
+ * what is lent is taken back, and all is read again. */
+void resolver_change_guard(struct resolver *resolver, int64_t now_ms);
+
 /* From now on `lending` hears of answers and changes; it stays the caller's.
  * NULL is nobody. */
 void resolver_set_lending(struct resolver *resolver,

@@ -298,6 +298,34 @@ void roster_release(struct roster *roster, uint32_t slot, struct span field,
 		drop_slot(roster, slot);
 }
 
+/* Whoever would wait for longer than the interval that is new has its turn
+ * within it. */
+static void hasten(struct roster *roster, int64_t now_ms)
+{
+	int64_t interval_ms = roster->options.interval_ms;
+	uint32_t slot;
+
+	for (slot = 1; slot < roster->top; slot++)
+		if (roster->slots[slot].refs > 0 &&
+		    due_has(&roster->due, slot) &&
+		    due_at(&roster->due, slot) > now_ms + interval_ms)
+			set_due(roster, slot,
+				now_ms + draw_ms(roster, interval_ms));
+}
+
+void roster_set_rules(struct roster *roster, int64_t interval_ms,
+		      int64_t idle_ms, const struct pulse_rules *rules,
+		      int64_t now_ms)
+{
+	bool is_faster = interval_ms < roster->options.interval_ms;
+
+	roster->options.interval_ms = interval_ms;
+	roster->options.idle_ms = idle_ms;
+	roster->options.rules = *rules;
+	if (is_faster)
+		hasten(roster, now_ms);
+}
+
 static void set_pulse(struct roster *roster, struct slot *self,
 		      struct pulse pulse, int64_t now_ms)
 {

@@ -71,6 +71,11 @@ struct roster *roster_new(const struct roster_options *options,
 			  const struct hash_secret *secret);
 void roster_free(struct roster *roster);
 
+/* From now on these count, for the checks that are due as well. */
+void roster_set_rules(struct roster *roster, int64_t interval_ms,
+		      int64_t idle_ms, const struct pulse_rules *rules,
+		      int64_t now_ms);
+
 /* The states by slot: a rank, and ROSTER_USED, which whoever looks at one sets.
  * They stay where they are. That of slot 0 is always 0. */
 uint8_t *roster_states(struct roster *roster);

@@ -128,6 +128,7 @@ struct route {
 	uint16_t text_len;
 	uint16_t backend_at; /* in the text; 0 is none */
 	uint16_t path_at;    /* of `check http`; 0 is none */
+	uint16_t rules; /* by which its targets were judged: the reader's */
 	_Alignas(4) struct target targets[];
 };
 

@@ -84,6 +84,7 @@ static void prepare_route(struct routes *routes, struct span field)
 	struct route *old = cache_find(routes->options.cache, field);
 	struct route *route = &routes->room.route;
 
+	route->rules = routes->rules;
 	take_slots(routes, field, route);
 	if (old && old->has_plan && route->has_plan)
 		route_plan(route)->place = route_plan(old)->place;
@@ -103,7 +104,7 @@ static bool is_unchanged(struct routes *routes, struct span field,
 	const struct route *known = cache_find(routes->options.cache, field);
 
 	return known && known->error == ROUTE_GOOD &&
-	       value->kind == STORE_VALUE &&
+	       known->rules == routes->rules && value->kind == STORE_VALUE &&
 	       span_equal(route_text(known), value->text);
 }
 
@@ -205,26 +206,48 @@ static bool is_current(const struct routes *routes, const struct route *route)
 
 bool routes_is_settled(struct routes *routes, const struct route *route)
 {
-	return route->name_count == 0 ||
-	       (!route->is_pending && is_current(routes, route));
+	return route->rules == routes->rules &&
+	       (route->name_count == 0 ||
+		(!route->is_pending && is_current(routes, route)));
+}
+
+/* Makes the route anew out of its own text. */
+static struct route *read_again(struct routes *routes, struct span field,
+				const struct route *route)
+{
+	struct store_value value = {.text = route_text(route)};
+	struct route *fresh = &routes->room.route;
+
+	routes->is_asked = true;
+	read_value(routes, field, field, &value);
+	routes->is_asked = false;
+	prepare_route(routes, field);
+	cache_replace(routes->options.cache, field, fresh, route_size(fresh));
+	settle_slots(routes, field);
+	return routes_find(routes, field);
 }
 
 struct route *routes_settle(struct routes *routes, struct span field,
 			    struct route *route)
 {
-	struct store_value value = {.text = route_text(route)};
-	struct route *fresh = &routes->room.route;
-
 	if (route->name_count == 0 || is_current(routes, route))
 		return route;
-	routes->is_asked = true;
-	read_value(routes, field, field, &value);
-	routes->is_asked = false;
 	routes->counters.renamings++;
-	prepare_route(routes, field);
-	cache_replace(routes->options.cache, field, fresh, route_size(fresh));
-	settle_slots(routes, field);
-	return routes_find(routes, field);
+	return read_again(routes, field, route);
+}
+
+void routes_change_guard(struct routes *routes)
+{
+	routes->rules++;
+}
+
+struct route *routes_judge(struct routes *routes, struct span field,
+			   struct route *route)
+{
+	/* What could not be used is not used until it was read again. */
+	if (route->rules == routes->rules || route->error != ROUTE_GOOD)
+		return route;
+	return read_again(routes, field, route);
 }
 
 struct route *routes_find(struct routes *routes, struct span field)

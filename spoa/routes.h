@@ -53,6 +53,7 @@ struct routes {
 	struct routes_options options;
 	struct routes_counters counters;
 	struct route_reader reader;
+	uint16_t rules;	  /* how often the guard has changed */
 	bool is_asked;	  /* what is parsed is for somebody who asks */
 	struct span rule; /* that last refused a target */
 	union route_room room;
@@ -75,7 +76,17 @@ void routes_restore(struct routes *routes, struct span field,
  * for it. Valid until the next keep or restore. */
 struct route *routes_find(struct routes *routes, struct span field);
 
-/* Has the route the addresses that its names have, and none to wait for? */
+/* The guard has other rules than before. What it let pass is judged anew before
+ * it is used again. */
+void routes_change_guard(struct routes *routes);
+
+/* The route of a field, as it lies in the cache, as the guard of now judges it.
+ * It may lie elsewhere then. */
+struct route *routes_judge(struct routes *routes, struct span field,
+			   struct route *route);
+
+/* Is the route judged by the guard of now, and has it the addresses that its
+ * names have, and none to wait for? */
 bool routes_is_settled(struct routes *routes, const struct route *route);
 
 /* Gives the route of a field, as it lies in the cache, the addresses that its

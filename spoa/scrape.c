@@ -33,6 +33,14 @@ static const struct metrics_row process_rows[] = {
 	 METRICS_FIELD(process_usage, max_files)},
 };
 
+static const struct metrics_row reloads_rows[] = {
+	{"spoa_router_reloads_total", "result=\"done\"", COUNTER,
+	 "Times that the configuration was read again (SIGHUP).",
+	 METRICS_FIELD(reload_counters, done)},
+	{"spoa_router_reloads_total", "result=\"refused\"", COUNTER, NULL,
+	 METRICS_FIELD(reload_counters, refused)},
+};
+
 static const struct metrics_row conns_rows[] = {
 	{"spoa_router_connections", NULL, GAUGE,
 	 "Connections of HAProxy that are open.",
@@ -329,6 +337,7 @@ static void write_process(const struct view *view, FILE *out)
 			"When it started, since 1970.",
 			view->started_unix_s * 1000);
 	ROWS(process, out, &usage);
+	ROWS(reloads, out, view->reloads);
 }
 
 static void write_answers(const struct conn_counters *c, FILE *out)

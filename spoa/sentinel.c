@@ -328,6 +328,16 @@ struct sentinel *sentinel_new(const struct sentinel_options *options)
 	return NULL;
 }
 
+void sentinel_reread(struct sentinel *sentinel)
+{
+	const struct redis_url *url = sentinel->options.place.url;
+	size_t i;
+
+	for (i = 0; i < sentinel->count; i++)
+		memcpy(sentinel->watchers[i].url.password,
+		       url->sentinel_password, sizeof(url->sentinel_password));
+}
+
 void sentinel_free(struct sentinel *sentinel)
 {
 	size_t i;

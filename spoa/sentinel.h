@@ -26,6 +26,10 @@ struct sentinel_options {
 /* Starts to ask. NULL when there is no memory. What the options point to must
  * live as long. */
 struct sentinel *sentinel_new(const struct sentinel_options *options);
+
+/* The URL's password for sentinels is another now. */
+void sentinel_reread(struct sentinel *sentinel);
+
 void sentinel_free(struct sentinel *sentinel);
 
 /* The master does not answer: asks again. */

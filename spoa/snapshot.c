@@ -484,6 +484,11 @@ void snapshot_read(struct snapshot *snapshot)
 	snapshot->saved_changes = cache_count(snapshot->options.cache)->changes;
 }
 
+void snapshot_set_stale(struct snapshot *snapshot, int64_t stale_ms)
+{
+	snapshot->options.stale_ms = stale_ms;
+}
+
 struct snapshot *snapshot_new(const struct snapshot_options *options)
 {
 	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));

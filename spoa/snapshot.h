@@ -45,6 +45,9 @@ struct snapshot_options {
 struct snapshot *snapshot_new(const struct snapshot_options *options);
 void snapshot_free(struct snapshot *snapshot);
 
+/* From now on what is older than this is not worth keeping. */
+void snapshot_set_stale(struct snapshot *snapshot, int64_t stale_ms);
+
 /* Reads the file, if there is one; the log says what came of it. Blocks: for
  * the start only. */
 void snapshot_read(struct snapshot *snapshot);

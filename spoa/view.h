@@ -22,6 +22,12 @@
 #include "snapshot.h"
 #include "watch.h"
 
+/* Times that the configuration was read again. */
+struct reload_counters {
+	uint64_t done;
+	uint64_t refused; /* nothing changed, since something was wrong */
+};
+
 struct view {
 	const char *version;
 	struct loop *loop;
@@ -38,6 +44,7 @@ struct view {
 	const struct events *events;
 	struct watch *watch;	   /* NULL: no target is watched */
 	struct fastpath *fastpath; /* NULL without --haproxy-socket */
+	const struct reload_counters *reloads;
 	int64_t started_ms;
 	int64_t started_unix_s; /* the same as a time of day */
 };

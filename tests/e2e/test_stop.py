@@ -185,15 +185,6 @@ def test_stop_while_redis_is_away(start_agent):
     assert ended(agent) == 0
 
 
-def test_hangup_is_logged_and_ignored(agent):
-    with Peer(agent.where) as peer:
-        for _ in range(3):
-            send(agent, signal.SIGHUP)
-        until(lambda: "SIGHUP" in agent.log(), "a log line")
-        assert peer.ask("a.example").status == "ok"
-    assert agent.process.poll() is None
-
-
 def test_broken_pipe_is_no_signal(agent):
     agent.process.send_signal(signal.SIGPIPE)
     with Peer(agent.where) as peer:

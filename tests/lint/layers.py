@@ -87,6 +87,7 @@ ROOMS = {
     "settings": None,
     "sockets": None,
     "agent": None,
+    "reload": None,
     "main": None,
     # routectl: pure rooms of its own, its input and output, its commands
     "ctl_words": BASE,

@@ -518,6 +518,47 @@ static void test_as_many_as_the_bound(void **state)
 }
 
 /* A sixteenth of the values, on top; never less than one host may need. */
+/* What a reload may do. */
+static void test_other_bound_and_lives(void **state)
+{
+	struct cache_options options = {
+		.ttl_ms = 2 * TTL, .negative_ms = NEGATIVE, .stale_ms = STALE};
+	struct cache *cache = make_cache(2000);
+
+	(void)state;
+	put_many(cache, 'v', 2000, "x");
+	options.values_max = 100;
+	assert_true(cache_set_options(cache, &options));
+	put(cache, "new", "x", T0);
+	while (cache_trim(cache))
+		assert_true(cache_count(cache)->values > 100);
+	assert_int_equal(cache_count(cache)->values, 100);
+	put_many(cache, 'w', 2000, "x");
+	assert_int_equal(cache_count(cache)->values, 100);
+	/* A table of other size holds what the old one did. */
+	options.values_max = 50000;
+	assert_true(cache_set_options(cache, &options));
+	assert_int_equal(count_known(cache, 'w', 2000), 100);
+	put_many(cache, 'x', 49900, "x");
+	assert_int_equal(cache_count(cache)->values, 50000);
+	assert_int_equal(count_known(cache, 'x', 49900), 49900);
+	assert_false(cache_trim(cache));
+	put(cache, "new", "x", T0);
+	assert_int_equal(state_of(cache, "new", T0 + TTL), CACHE_FRESH);
+	options.ttl_ms = 1;
+	assert_true(cache_set_options(cache, &options));
+	assert_int_equal(state_of(cache, "new", T0 + TTL), CACHE_STALE);
+	options.values_max = 1000000;
+	options.stale_ms = 0;
+	kit_fail_allocation(1);
+	assert_false(cache_set_options(cache, &options));
+	kit_fail_allocation(0);
+	assert_int_equal(state_of(cache, "new", T0 + TTL), CACHE_UNKNOWN);
+	put_many(cache, 'y', 60000, "x");
+	assert_int_equal(cache_count(cache)->values, 50000);
+	cache_free(cache);
+}
+
 static void test_bound_of_absences(void **state)
 {
 	static const struct {
@@ -889,6 +930,7 @@ int main(void)
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_fields_are_whole),
 		cmocka_unit_test(test_as_many_as_the_bound),
+		cmocka_unit_test(test_other_bound_and_lives),
 		cmocka_unit_test(test_bound_of_absences),
 		cmocka_unit_test(test_kinds_do_not_push_each_other),
 		cmocka_unit_test(test_used_entries_survive_a_flood),

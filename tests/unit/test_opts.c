@@ -734,6 +734,51 @@ static void test_compare(void **state)
 	done();
 }
 
+static void show_changed(void *context, const struct opts_value *value)
+{
+	if (strcmp(value->where, "default") != 0)
+		fprintf(context, "%s=%s(%s) ", value->name, value->text,
+			value->where);
+}
+
+/* What cannot change keeps its value and its place. */
+static void test_adopt(void **state)
+{
+	static const char *const before[] = {"--ttl",
+					     "7",
+					     "--routes",
+					     "old",
+					     "--check-interval",
+					     "3",
+					     "--deny-target",
+					     "10.0.0.1",
+					     NULL};
+	static const char *const after[] = {"--ttl=8",	"--routes",
+					    "new",	"--check-interval",
+					    "0",	"--deny-target",
+					    "10.0.0.2", "--deny-target",
+					    "10.0.0.3", NULL};
+	struct config old;
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	(void)state;
+	assert_true(parse(before));
+	old = run.config;
+	assert_true(parse(after));
+	opts_adopt(&old, &run.config);
+	opts_show(&old, show_changed, out);
+	fclose(out);
+	assert_string_equal(text, "routes=old(--routes) ttl=8s(--ttl) "
+				  "deny-target=10.0.0.2(--deny-target) "
+				  "deny-target=10.0.0.3(--deny-target) "
+				  "check-interval=3s(--check-interval) ");
+	free(text);
+	opts_free(&old);
+	done();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -754,6 +799,7 @@ int main(void)
 		cmocka_unit_test(test_help),
 		cmocka_unit_test(test_show),
 		cmocka_unit_test(test_compare),
+		cmocka_unit_test(test_adopt),
 	};
 
 	return cmocka_run_group_tests_name("opts", tests, NULL, NULL);

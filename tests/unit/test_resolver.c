@@ -187,6 +187,8 @@ static void keep_bad_route(void *context, const struct bad_route *bad)
 static struct watch *test_watch; /* of the next resolver */
 static struct dns *test_dns;
 
+static struct guard test_guard;
+
 static void open_resolver(const struct cache_options *lives)
 {
 	const struct hash_secret secret = {kit_random(), kit_random()};
@@ -196,10 +198,12 @@ static void open_resolver(const struct cache_options *lives)
 		.bad_route = keep_bad_route,
 		.watch = test_watch,
 		.dns = test_dns,
+		.guard = &test_guard,
 	};
 
 	memset(&store, 0, sizeof(store));
 	memset(&test, 0, sizeof(test));
+	memset(&test_guard, 0, sizeof(test_guard));
 	store.face = (struct store){.ask = take_lookup, .is_up = is_up};
 	TAILQ_INIT(&store.open);
 	test.cache = cache_new(lives, &secret);
@@ -952,6 +956,60 @@ static void test_reply_does_not_rest_on_old_absences(void **state)
 			    "ok redis 10.0.0.1:80 route=*.test");
 }
 
+static void deny(const char *rule)
+{
+	const char *problem;
+
+	memset(&test_guard, 0, sizeof(test_guard));
+	assert_true(!rule || guard_add(&test_guard.denied, rule, &problem));
+	resolver_change_guard(test.resolver, 10);
+}
+
+/* What is cached is judged anew before it is used, with the store or without.
+ */
+static void test_guard_changes(void **state)
+{
+	(void)state;
+	set_field("app.test", "10.0.0.1:80");
+	set_field("two.test", "10.0.0.1:80,10.0.0.2:80");
+	set_field("*.wild", "10.0.0.2:80");
+	expect("app.test", 0, "ok redis 10.0.0.1:80 route=app.test");
+	expect("x.wild", 0, "ok redis 10.0.0.2:80 route=*.wild");
+	deny("10.0.0.1");
+	expect("app.test", 11, "bad_route redis route=app.test");
+	expect("x.wild", 11, "ok redis 10.0.0.2:80 route=*.wild");
+	deny(NULL);
+	expect("app.test", 12, "ok redis 10.0.0.1:80 route=app.test");
+	store.is_away = true;
+	deny("10.0.0.1");
+	expect("app.test", 13, "bad_route stale route=app.test");
+	expect("x.wild", 13, "ok stale 10.0.0.2:80 route=*.wild");
+	deny("10.0.0.2");
+	expect("x.wild", 14, "bad_route stale route=*.wild");
+	store.is_away = false;
+	deny(NULL);
+	expect("app.test", 15, "ok redis 10.0.0.1:80 route=app.test");
+}
+
+/* Who waits already waits no longer than the new limit. */
+static void test_limits_change(void **state)
+{
+	size_t first, second, third;
+
+	(void)state;
+	first = ask("a.test", 100);
+	resolver_set_limits(test.resolver, 10, 2, 110);
+	second = ask("b.test", 111);
+	third = ask("c.test", 112);
+	assert_string_equal(test.answers[third], "unavailable none");
+	assert_int_equal(resolver_expire(test.resolver, 119), 120);
+	assert_int_equal(resolver_expire(test.resolver, 120), 121);
+	assert_string_equal(test.answers[first], "unavailable none");
+	assert_string_equal(test.answers[second], "");
+	assert_int_equal(resolver_expire(test.resolver, 121), -1);
+	assert_string_equal(test.answers[second], "unavailable none");
+}
+
 static void test_cancel(void **state)
 {
 	size_t kept, gone;
@@ -1293,6 +1351,8 @@ int main(void)
 		SCENARIO(test_evicted_under_a_flight),
 		SCENARIO(test_reply_does_not_rest_on_old_routes),
 		SCENARIO(test_reply_does_not_rest_on_old_absences),
+		SCENARIO(test_guard_changes),
+		SCENARIO(test_limits_change),
 		SCENARIO(test_cancel),
 		SCENARIO(test_no_memory),
 		SCENARIO(test_hits_do_not_allocate),
