@@ -16,6 +16,9 @@
 /* The result says what happened: the caller must look at it. */
 #define MUST_CHECK __attribute__((warn_unused_result))
 
+/* Stays out of its caller, whose common path would pay for it. */
+#define APART __attribute__((noinline))
+
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
 /* Borrowed bytes. `p` may be NULL when `len` is 0. */

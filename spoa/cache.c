@@ -187,8 +187,8 @@ static struct entry **find_bucket(struct cache *cache, uint32_t hash)
 }
 
 /* Where the pointer to the field's entry is, or would be. */
-static struct entry **find_slot(struct cache *cache, uint32_t hash,
-				struct span field)
+static inline struct entry **find_slot(struct cache *cache, uint32_t hash,
+				       struct span field)
 {
 	struct entry **slot = find_bucket(cache, hash);
 
@@ -544,18 +544,21 @@ static void prefetch_entry(const struct entry *entry)
 
 void cache_foresee(struct cache *cache, const uint32_t *hashes, size_t count)
 {
-	const struct entry *entry;
+	struct entry **buckets[CACHE_FORESEEN];
 	size_t i;
 
-	for (i = 0; i < count; i++)
-		__builtin_prefetch(find_bucket(cache, hashes[i]));
+	if (count > CACHE_FORESEEN)
+		count = CACHE_FORESEEN;
 	for (i = 0; i < count; i++) {
-		entry = *find_bucket(cache, hashes[i]);
-		if (entry)
-			prefetch_entry(entry);
+		buckets[i] = find_bucket(cache, hashes[i]);
+		__builtin_prefetch(buckets[i]);
 	}
+	for (i = 0; i < count; i++)
+		if (*buckets[i])
+			prefetch_entry(*buckets[i]);
 	for (i = 0; i < count; i++) {
-		entry = *find_bucket(cache, hashes[i]);
+		const struct entry *entry = *buckets[i];
+
 		if (entry && entry->hash != hashes[i] && entry->chain)
 			prefetch_entry(entry->chain);
 	}

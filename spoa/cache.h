@@ -21,9 +21,10 @@
 #include "hash.h"
 
 enum {
-	CACHE_FIELD_MAX = 254,	/* bytes of a field: `*` and a host */
-	CACHE_PUSH_FACTOR = 30, /* longer lives while changes are pushed */
-	CACHE_ABSENT_SHARE = 16 /* absences may be a sixteenth of the values */
+	CACHE_FIELD_MAX = 254,	 /* bytes of a field: `*` and a host */
+	CACHE_PUSH_FACTOR = 30,	 /* longer lives while changes are pushed */
+	CACHE_ABSENT_SHARE = 16, /* absences may be a sixteenth of the values */
+	CACHE_FORESEEN = 16,	 /* fields that can be foreseen at a time */
 };
 
 /* Lives in milliseconds. */
@@ -90,8 +91,8 @@ enum cache_state cache_get_hashed(struct cache *cache, uint32_t hash,
 				  struct span field, int64_t now_ms,
 				  struct cache_hit *hit) MUST_CHECK;
 
-/* Fields with these hashes are about to be asked for: begins to fetch what is
- * known of them from memory, all at a time. */
+/* Fields with these hashes, at most CACHE_FORESEEN, are about to be asked for:
+ * begins to fetch what is known of them from memory, all at a time. */
 void cache_foresee(struct cache *cache, const uint32_t *hashes, size_t count);
 
 /* Keeps a copy of `value`, or with NULL that the field is absent, as was asked

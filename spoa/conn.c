@@ -140,45 +140,10 @@ static bool send_output(struct conn *conn)
 	}
 }
 
-/* The room for the next question that has to wait; NULL without memory. */
-static struct pending *get_spare(struct conn_shared *shared)
-{
-	if (!shared->spare)
-		shared->spare = malloc(sizeof(*shared->spare));
-	return shared->spare;
-}
-
 static void count_answer(struct conn_shared *shared,
 			 const struct answer *answer)
 {
 	shared->counters.answers[answer->status][answer->source]++;
-}
-
-static void answered(struct waiter *waiter, const struct answer *answer);
-
-static void ask(struct conn *conn, const struct question *q)
-{
-	struct conn_shared *shared = conn->shared;
-	struct pending *pending = get_spare(shared);
-	struct answer answer = {.status = ANSWER_UNAVAILABLE,
-				.source = ANSWER_FROM_NONE};
-
-	if (pending)
-		pending->waiter.answered = answered;
-	if (pending &&
-	    resolver_ask(shared->resolver, q, now(shared), &pending->waiter,
-			 &answer) == RESOLVER_PENDING) {
-		shared->spare = NULL;
-		pending->conn = conn;
-		pending->stream_id = q->stream_id;
-		pending->frame_id = q->frame_id;
-		pending->asked_us = loop_now_us(shared->loop);
-		LIST_INSERT_HEAD(&conn->pendings, pending, link);
-		return;
-	}
-	shared->known++;
-	count_answer(shared, &answer);
-	session_answer(&conn->session, q->stream_id, q->frame_id, &answer);
 }
 
 static void answered(struct waiter *waiter, const struct answer *answer)
@@ -197,6 +162,42 @@ static void answered(struct waiter *waiter, const struct answer *answer)
 	free(pending);
 }
 
+/* The room for the next question that has to wait; NULL without memory. */
+static struct pending *get_spare(struct conn_shared *shared)
+{
+	if (!shared->spare) {
+		shared->spare = malloc(sizeof(*shared->spare));
+		if (shared->spare)
+			shared->spare->waiter.answered = answered;
+	}
+	return shared->spare;
+}
+
+static void ask(struct conn *conn, const struct question *q)
+{
+	struct conn_shared *shared = conn->shared;
+	struct pending *pending = get_spare(shared);
+	struct answer answer;
+
+	if (!pending) {
+		answer = (struct answer){.status = ANSWER_UNAVAILABLE,
+					 .source = ANSWER_FROM_NONE};
+	} else if (resolver_ask(shared->resolver, q, now(shared),
+				&pending->waiter,
+				&answer) == RESOLVER_PENDING) {
+		shared->spare = NULL;
+		pending->conn = conn;
+		pending->stream_id = q->stream_id;
+		pending->frame_id = q->frame_id;
+		pending->asked_us = loop_now_us(shared->loop);
+		LIST_INSERT_HEAD(&conn->pendings, pending, link);
+		return;
+	}
+	shared->known++;
+	count_answer(shared, &answer);
+	session_answer(&conn->session, q->stream_id, q->frame_id, &answer);
+}
+
 /* The session is over: what it has left to say is sent, nothing is read. */
 static void begin_end(struct conn *conn)
 {
@@ -208,14 +209,14 @@ static void begin_end(struct conn *conn)
 	warn_broken(conn);
 }
 
-/* Asks one question and those that follow it at once. */
-static void ask_all(struct conn *conn, const struct question *first)
+/* Asks the first of the questions, and those that follow it at once. */
+static void ask_all(struct conn *conn,
+		    struct question questions[RESOLVER_FORESEEN])
 {
-	struct question questions[RESOLVER_FORESEEN] = {*first};
 	size_t count = 1;
 	size_t i;
 
-	while (count < ARRAY_LEN(questions) &&
+	while (count < RESOLVER_FORESEEN &&
 	       session_more(&conn->session, &questions[count]))
 		count++;
 	conn->shared->counters.questions += count;
@@ -229,12 +230,12 @@ static void take_questions(struct conn *conn)
 {
 	struct session *s = &conn->session;
 	bool was_new = s->state == SESSION_NEW;
+	struct question questions[RESOLVER_FORESEEN];
 	enum session_event event;
-	struct question q;
 
 	session_feed(s, conn->in, conn->in_len);
-	while ((event = session_next(s, &q)) == SESSION_QUESTION)
-		ask_all(conn, &q);
+	while ((event = session_next(s, questions)) == SESSION_QUESTION)
+		ask_all(conn, questions);
 	conn->in_len -= session_used(s);
 	if (conn->in_len > 0)
 		memmove(conn->in, conn->in + session_used(s), conn->in_len);

@@ -237,9 +237,9 @@ static uint64_t client_of(const struct question *question,
 /* Most clients write a host as the hash does. A field that the cache holds is
  * a normalised host or a wildcard: what equals one and is no wildcard needs no
  * normalising, and as the first candidate it wins. */
-static bool answer_as_written(struct resolver *resolver,
-			      const struct question *question,
-			      struct answer *answer)
+static inline bool answer_as_written(struct resolver *resolver,
+				     const struct question *question,
+				     struct answer *answer)
 {
 	struct span host = question->host;
 	uint32_t hash = question->hash ? question->hash
@@ -271,18 +271,16 @@ void resolver_foresee(struct resolver *resolver, struct question *questions,
 	cache_foresee(resolver->cache, hashes, count);
 }
 
-enum resolver_result resolver_ask(struct resolver *resolver,
-				  const struct question *question,
-				  int64_t now_ms, struct waiter *waiter,
-				  struct answer *answer)
+/* The way of all that answer_as_written does not answer. */
+APART static enum resolver_result look_up(struct resolver *resolver,
+					  const struct question *question,
+					  int64_t now_ms, struct waiter *waiter,
+					  struct answer *answer)
 {
 	struct host *known = &resolver->host;
 	struct finding found;
 	struct walk walk;
 
-	resolver->now_ms = now_ms;
-	if (answer_as_written(resolver, question, answer))
-		return RESOLVER_DONE;
 	if (!host_normalise(question->host, known)) {
 		found = find_nothing(ANSWER_BAD_HOST, ANSWER_FROM_NONE);
 		fill_answer(resolver, &found, 0, answer);
@@ -307,6 +305,17 @@ enum resolver_result resolver_ask(struct resolver *resolver,
 	if (!walk.unknown)
 		note_asked(resolver, host_span(known), found.route, answer);
 	return RESOLVER_DONE;
+}
+
+enum resolver_result resolver_ask(struct resolver *resolver,
+				  const struct question *question,
+				  int64_t now_ms, struct waiter *waiter,
+				  struct answer *answer)
+{
+	resolver->now_ms = now_ms;
+	if (answer_as_written(resolver, question, answer))
+		return RESOLVER_DONE;
+	return look_up(resolver, question, now_ms, waiter, answer);
 }
 
 bool resolver_peek(struct resolver *resolver, struct span host, int64_t now_ms,

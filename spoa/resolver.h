@@ -18,7 +18,7 @@
 #include "store.h"
 #include "sweep.h"
 
-enum { RESOLVER_FORESEEN = 16 };
+enum { RESOLVER_FORESEEN = CACHE_FORESEEN };
 
 struct resolver;
 

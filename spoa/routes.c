@@ -282,31 +282,45 @@ static void fill_nothing(struct routes *routes, const struct route *route,
 	}
 }
 
-void routes_fill(struct routes *routes, struct route *route, struct span field,
-		 enum answer_source source, uint64_t client,
-		 struct answer *answer)
+static inline void fill_first(const struct route *route,
+			      const struct target *first, struct answer *answer)
+{
+	answer->status = ANSWER_OK;
+	answer->address = first->address;
+	answer->address_len = address_len(first);
+	answer->port = first->port;
+	answer->backend = route_backend(route);
+}
+
+/* Of several targets, or of one that may be down. */
+APART static void fill_choice(struct routes *routes, struct route *route,
+			      uint64_t client, struct answer *answer)
 {
 	struct watch *watch = routes->options.watch;
 	uint8_t *states = watch ? watch->states : NULL;
 	uint32_t version = watch ? *watch->version : 1;
 	struct choice choice;
 
-	*answer = (struct answer){
-		.status = ANSWER_BAD_ROUTE, .source = source, .route = field};
-	if (route->error != ROUTE_GOOD)
-		return;
 	if (!balance_choose(route, states, version, client, &choice)) {
 		fill_nothing(routes, route, answer);
 		return;
 	}
-	answer->status = ANSWER_OK;
-	answer->address = choice.first->address;
-	answer->address_len = address_len(choice.first);
-	answer->port = choice.first->port;
-	answer->backend = route_backend(route);
+	fill_first(route, choice.first, answer);
 	if (!choice.second)
 		return;
 	answer->address2 = choice.second->address;
 	answer->address2_len = address_len(choice.second);
 	answer->port2 = choice.second->port;
+}
+
+void routes_fill(struct routes *routes, struct route *route, struct span field,
+		 enum answer_source source, uint64_t client,
+		 struct answer *answer)
+{
+	*answer = (struct answer){
+		.status = ANSWER_BAD_ROUTE, .source = source, .route = field};
+	if (route->is_plain)
+		fill_first(route, &route->targets[0], answer);
+	else if (route->error == ROUTE_GOOD)
+		fill_choice(routes, route, client, answer);
 }

@@ -19,11 +19,9 @@ enum {
  * a literal: SPOE.txt 3.4. `len` is the name's length as a string. */
 #define SET_VAR(len, name, type) "\x01\x03\x02" len name type
 
-/* Puts a literal without its NUL. */
-#define PUT_LITERAL(w, text) spop_put_bytes(w, text, sizeof(text) - 1)
-
 /* The actions that set `status` and `source`, padded, so that they are copied
- * with a length that the compiler knows. */
+ * with a length that the compiler knows; what follows overwrites the padding.
+ */
 struct text_action {
 	char bytes[32];
 	uint8_t len;
@@ -67,15 +65,6 @@ const char *answer_status_name(enum answer_status status)
 const char *answer_source_name(enum answer_source source)
 {
 	return action_text(&sources[source]);
-}
-
-/* Its padding is overwritten by what follows. */
-static inline void put_action(struct spop_writer *w,
-			      const struct text_action *action)
-{
-	spop_put_bytes(w, action->bytes, sizeof(action->bytes));
-	if (!w->failed)
-		w->p -= sizeof(action->bytes) - action->len;
 }
 
 void session_init(struct session *s)
@@ -123,14 +112,11 @@ void session_sent(struct session *s, size_t len)
 	}
 }
 
-/* Makes room for `len` more bytes of output. */
-static bool reserve_output(struct session *s, size_t len)
+static bool grow_output(struct session *s, size_t len)
 {
 	size_t size = s->out_size ? s->out_size : OUTPUT_FIRST;
 	uint8_t *out;
 
-	if (len <= s->out_size - s->out_len)
-		return true;
 	if (s->out_sent > 0) {
 		memmove(s->out, s->out + s->out_sent, s->out_len - s->out_sent);
 		s->out_len -= s->out_sent;
@@ -156,19 +142,24 @@ static void give_up(struct session *s)
 	s->complaint = "out of memory";
 }
 
+/* Makes room for `len` more bytes of output. Returns where they go, or NULL
+ * when there is no memory, and then the session is over. */
+static inline uint8_t *reserve_output(struct session *s, size_t len)
+{
+	if (len > s->out_size - s->out_len && !grow_output(s, len)) {
+		give_up(s);
+		return NULL;
+	}
+	return s->out + s->out_len;
+}
+
 /* A writer over `len` bytes of free output; failed when there is no memory. */
 static struct spop_writer open_output(struct session *s, size_t len)
 {
-	struct spop_writer w = {.failed = true};
+	uint8_t *p = reserve_output(s, len);
 
-	if (!reserve_output(s, len)) {
-		give_up(s);
-		return w;
-	}
-	w.p = s->out + s->out_len;
-	w.end = w.p + len;
-	w.failed = false;
-	return w;
+	return (struct spop_writer){
+		.p = p, .end = p ? p + len : NULL, .failed = !p};
 }
 
 static void close_output(struct session *s, const struct spop_writer *w)
@@ -257,7 +248,7 @@ static bool get_hello(struct spop_reader *r, struct hello *hello)
 	bool fits = true;
 
 	*hello = (struct hello){0};
-	while (!r->failed && r->p < r->end) {
+	while (r->p < r->end) {
 		struct span name = spop_get_string(r);
 		struct spop_value value;
 
@@ -376,7 +367,7 @@ static void take_disconnect(struct session *s, struct spop_frame *frame)
 {
 	struct spop_reader *r = &frame->payload;
 
-	while (!r->failed && r->p < r->end) {
+	while (r->p < r->end) {
 		struct spop_value value;
 
 		spop_get_string(r);
@@ -394,36 +385,46 @@ static bool names_client(const struct spop_value *value)
 	       value->type == SPOP_IPV6;
 }
 
+/* Reads the arguments of a message and, unless `q` is NULL, keeps those that
+ * mean something. Of a repeated one the first counts. */
+static inline void get_arguments(struct spop_reader *r, struct question *q)
+{
+	bool seen_host = !q;
+	bool seen_client = !q;
+	unsigned int args;
+
+	for (args = spop_get_byte(r); args > 0 && !r->failed; args--) {
+		struct span name = spop_get_string(r);
+		struct spop_value value;
+
+		spop_get_value(r, &value);
+		if (!seen_host && span_is(name, "host")) {
+			seen_host = true;
+			if (value.type == SPOP_STRING)
+				q->host = value.bytes;
+		} else if (!seen_client && span_is(name, "client")) {
+			seen_client = true;
+			if (names_client(&value))
+				q->client = value.bytes;
+		}
+	}
+}
+
 /* Reads every message to the end, so that a broken frame is seen as such, and
  * keeps the arguments of the first message `route`. False when it is broken. */
-static bool get_question(struct spop_reader r, struct question *q)
+static inline bool get_question(struct spop_reader r, struct question *q)
 {
-	bool seen_route = false;
+	struct question *wanted = q;
 
 	q->hash = 0;
 	q->host = q->client = (struct span){0};
-	while (!r.failed && r.p < r.end) {
+	while (r.p < r.end) {
 		struct span message = spop_get_string(&r);
-		unsigned int args = spop_get_byte(&r);
-		bool seen_host = seen_route || !span_is(message, "route");
-		bool seen_client = seen_host;
+		bool is_route = wanted && span_is(message, "route");
 
-		seen_route = seen_route || !seen_host;
-		for (; args > 0 && !r.failed; args--) {
-			struct span name = spop_get_string(&r);
-			struct spop_value value;
-
-			spop_get_value(&r, &value);
-			if (!seen_host && span_is(name, "host")) {
-				seen_host = true;
-				if (value.type == SPOP_STRING)
-					q->host = value.bytes;
-			} else if (!seen_client && span_is(name, "client")) {
-				seen_client = true;
-				if (names_client(&value))
-					q->client = value.bytes;
-			}
-		}
+		get_arguments(&r, is_route ? wanted : NULL);
+		if (is_route)
+			wanted = NULL;
 	}
 	return !r.failed;
 }
@@ -508,74 +509,111 @@ enum session_event session_next(struct session *s, struct question *q)
 	return SESSION_ENDED;
 }
 
-static void put_target(struct spop_writer *w, const struct answer *a)
+enum {
+	TARGET_MAX = sizeof(SET_VAR("\x02", "ip", "\x07")
+				    SET_VAR("\x04", "port", "\x03")) +
+		     16 + 3,
+	SECOND_MAX = TARGET_MAX + 2, /* the names are a byte longer */
+	BACKEND_MAX = 64,
+	FIELD_MAX = 254,
+	ROUTE_MAX = sizeof(SET_VAR("\x05", "route", "\x08")) + 2 + FIELD_MAX,
+	SMALL_ACK_MAX = SPOP_HEADER_MAX + 2 * sizeof(statuses[0].bytes) +
+			TARGET_MAX + SECOND_MAX +
+			sizeof(SET_VAR("\x07", "backend", "\x08")) + 1 +
+			BACKEND_MAX,
+};
+
+/* All that an ACK can hold has room, and without the route it fits the least
+ * frame: so nothing is compared while it is put. */
+_Static_assert(SMALL_ACK_MAX + ROUTE_MAX <= SESSION_ACK_MAX, "room of an ACK");
+
+/* Puts a literal without its NUL. */
+#define PUT_LITERAL(p, text) put_bytes(p, text, sizeof(text) - 1)
+
+static inline uint8_t *put_bytes(uint8_t *p, const void *bytes, size_t len)
+{
+	memcpy(p, bytes, len);
+	return p + len;
+}
+
+static inline uint8_t *put_action(uint8_t *p, const struct text_action *action)
+{
+	memcpy(p, action->bytes, sizeof(action->bytes));
+	return p + action->len;
+}
+
+static inline uint8_t *put_target(uint8_t *p, const struct answer *a)
 {
 	if (a->address_len == 4) {
-		PUT_LITERAL(w, SET_VAR("\x02", "ip", "\x06"));
-		spop_put_bytes(w, a->address, 4);
+		p = PUT_LITERAL(p, SET_VAR("\x02", "ip", "\x06"));
+		p = put_bytes(p, a->address, 4);
 	} else {
-		PUT_LITERAL(w, SET_VAR("\x02", "ip", "\x07"));
-		spop_put_bytes(w, a->address, 16);
+		p = PUT_LITERAL(p, SET_VAR("\x02", "ip", "\x07"));
+		p = put_bytes(p, a->address, 16);
 	}
-	PUT_LITERAL(w, SET_VAR("\x04", "port", "\x03"));
-	spop_put_varint(w, a->port);
+	p = PUT_LITERAL(p, SET_VAR("\x04", "port", "\x03"));
+	return spop_write_varint(p, a->port);
 }
 
-static void put_second(struct spop_writer *w, const struct answer *a)
+static uint8_t *put_second(uint8_t *p, const struct answer *a)
 {
 	if (a->address2_len == 4) {
-		PUT_LITERAL(w, SET_VAR("\x03", "ip2", "\x06"));
-		spop_put_bytes(w, a->address2, 4);
+		p = PUT_LITERAL(p, SET_VAR("\x03", "ip2", "\x06"));
+		p = put_bytes(p, a->address2, 4);
 	} else {
-		PUT_LITERAL(w, SET_VAR("\x03", "ip2", "\x07"));
-		spop_put_bytes(w, a->address2, 16);
+		p = PUT_LITERAL(p, SET_VAR("\x03", "ip2", "\x07"));
+		p = put_bytes(p, a->address2, 16);
 	}
-	PUT_LITERAL(w, SET_VAR("\x05", "port2", "\x03"));
-	spop_put_varint(w, a->port2);
+	p = PUT_LITERAL(p, SET_VAR("\x05", "port2", "\x03"));
+	return spop_write_varint(p, a->port2);
 }
 
-static void put_actions(struct spop_writer *w, const struct answer *a)
+static uint8_t *put_backend(uint8_t *p, struct span backend)
 {
-	uint8_t *before_route;
+	p = PUT_LITERAL(p, SET_VAR("\x07", "backend", "\x08"));
+	p = spop_write_varint(p, backend.len);
+	return put_bytes(p, backend.p, backend.len);
+}
 
-	put_action(w, &statuses[a->status]);
-	if (a->status == ANSWER_OK)
-		put_target(w, a);
-	if (a->status == ANSWER_OK && a->address2_len > 0)
-		put_second(w, a);
-	put_action(w, &sources[a->source]);
-	if (a->backend.len > 0) {
-		PUT_LITERAL(w, SET_VAR("\x07", "backend", "\x08"));
-		spop_put_string(w, a->backend);
-	}
-	/* Only logs need the route: a small frame goes without it. */
-	before_route = w->p;
-	if (a->route.len > 0) {
-		PUT_LITERAL(w, SET_VAR("\x05", "route", "\x08"));
-		spop_put_string(w, a->route);
-	}
-	if (w->failed) {
-		w->p = before_route;
-		w->failed = false;
-	}
+/* Only logs need the route: what would make the frame longer than `end` goes
+ * without it. */
+static inline uint8_t *put_route(uint8_t *p, const uint8_t *end,
+				 struct span route)
+{
+	size_t size = sizeof(SET_VAR("\x05", "route", "\x08")) - 1 +
+		      (route.len < 240 ? 1 : 2) + route.len;
+
+	if (route.len == 0 || size > (size_t)(end - p))
+		return p;
+	p = PUT_LITERAL(p, SET_VAR("\x05", "route", "\x08"));
+	p = spop_write_varint(p, route.len);
+	return put_bytes(p, route.p, route.len);
 }
 
 void session_answer(struct session *s, uint64_t stream_id, uint64_t frame_id,
 		    const struct answer *a)
 {
-	struct spop_writer w;
-	uint8_t *begin;
+	size_t limit = s->frame_max + (size_t)SPOP_LENGTH_BYTES;
+	uint8_t *begin, *p;
 
 	s->unanswered--;
 	if (s->state == SESSION_OVER)
 		return;
-	w = open_output(s, SESSION_ACK_MAX);
-	if (w.failed)
+	begin = reserve_output(s, SESSION_ACK_MAX);
+	if (!begin)
 		return;
-	if (s->frame_max + SPOP_LENGTH_BYTES < SESSION_ACK_MAX)
-		w.end = w.p + SPOP_LENGTH_BYTES + s->frame_max;
-	begin = spop_begin_frame(&w, SPOP_AGENT_ACK, stream_id, frame_id);
-	put_actions(&w, a);
-	spop_end_frame(&w, begin);
-	close_output(s, &w);
+	if (limit > SESSION_ACK_MAX)
+		limit = SESSION_ACK_MAX;
+	p = spop_write_head(begin, SPOP_AGENT_ACK, stream_id, frame_id);
+	p = put_action(p, &statuses[a->status]);
+	if (a->status == ANSWER_OK)
+		p = put_target(p, a);
+	if (a->status == ANSWER_OK && a->address2_len > 0)
+		p = put_second(p, a);
+	p = put_action(p, &sources[a->source]);
+	if (a->backend.len > 0 && a->backend.len <= BACKEND_MAX)
+		p = put_backend(p, a->backend);
+	p = put_route(p, begin + limit, a->route);
+	spop_write_length(begin, p);
+	s->out_len = (size_t)(p - s->out);
 }

@@ -8,12 +8,15 @@
  *
  * Readers and writers are sticky cursors: once one has failed, every further
  * get returns zero and every further put does nothing, so one look at `failed`
- * at the end is enough. A cursor never passes its end.
+ * at the end is enough. A cursor never passes its end, and where it failed is
+ * its end: so nothing but the room that is left needs to be looked at.
  */
 #ifndef SPOA_SPOP_H
 #define SPOA_SPOP_H
 
 #include "base.h"
+
+#include <endian.h>
 
 /* SPOE.txt 3.2: frame types. */
 enum spop_frame_type {
@@ -59,7 +62,8 @@ enum {
 	SPOP_FIN = 1,		  /* flag: the last piece of a message */
 	SPOP_LENGTH_BYTES = 4,	  /* the length that precedes each frame */
 	SPOP_FRAME_MIN = 7,	  /* type, flags and two one-byte ids */
-	SPOP_HEADER_MAX = 4 + 25, /* length, type, flags, two ten-byte ids */
+	SPOP_VARINT_MAX = 10,	  /* bytes of 2^64 - 1 */
+	SPOP_HEADER_MAX = 4 + 25, /* length, type, flags, two ids */
 };
 
 struct spop_reader {
@@ -99,12 +103,24 @@ enum spop_parse {
  * with constant lengths they melt into a few moves. No call that is made often
  * is given the cursor's address, so that it can stay in registers. */
 
+static inline void spop_fail_get(struct spop_reader *r)
+{
+	r->failed = true;
+	r->end = r->p;
+}
+
+static inline void spop_fail_put(struct spop_writer *w)
+{
+	w->failed = true;
+	w->end = w->p;
+}
+
 static inline struct span spop_get_bytes(struct spop_reader *r, uint64_t len)
 {
 	struct span bytes = {0};
 
-	if (r->failed || len > (size_t)(r->end - r->p)) {
-		r->failed = true;
+	if (len > (size_t)(r->end - r->p)) {
+		spop_fail_get(r);
 		return bytes;
 	}
 	bytes.p = (const char *)r->p;
@@ -115,8 +131,8 @@ static inline struct span spop_get_bytes(struct spop_reader *r, uint64_t len)
 
 static inline uint8_t spop_get_byte(struct spop_reader *r)
 {
-	if (r->failed || r->p == r->end) {
-		r->failed = true;
+	if (r->p == r->end) {
+		spop_fail_get(r);
 		return 0;
 	}
 	return *r->p++;
@@ -137,7 +153,7 @@ static inline uint64_t spop_get_varint(struct spop_reader *r)
 		const uint8_t *next = spop_read_long_varint(r->p, r->end, &n);
 
 		if (!next) {
-			r->failed = true;
+			spop_fail_get(r);
 			return 0;
 		}
 		r->p = next;
@@ -159,7 +175,7 @@ void spop_get_other_value(struct spop_reader *r, struct spop_value *value);
 static inline void spop_get_value(struct spop_reader *r,
 				  struct spop_value *value)
 {
-	if (r->failed || r->p == r->end || (*r->p & 0x0f) != SPOP_STRING) {
+	if (r->p == r->end || (*r->p & 0x0f) != SPOP_STRING) {
 		struct spop_reader copy = *r;
 
 		spop_get_other_value(&copy, value);
@@ -172,17 +188,51 @@ static inline void spop_get_value(struct spop_reader *r,
 	value->type = r->failed ? SPOP_NULL : SPOP_STRING;
 }
 
+static inline uint32_t spop_read_uint32(const uint8_t *p)
+{
+	uint32_t n;
+
+	memcpy(&n, p, sizeof(n));
+	return be32toh(n);
+}
+
 /* Reads the frame at `bytes`, whose length, not counting its own four bytes,
  * may be at most `limit`. On SPOP_PARSED fills `*frame` and `*used`. */
-enum spop_parse spop_get_frame(const uint8_t *bytes, size_t len, size_t limit,
-			       struct spop_frame *frame,
-			       size_t *used) MUST_CHECK;
+static inline enum spop_parse MUST_CHECK
+spop_get_frame(const uint8_t *bytes, size_t len, size_t limit,
+	       struct spop_frame *frame, size_t *used)
+{
+	struct spop_reader *r = &frame->payload;
+	uint32_t length;
+
+	if (len < SPOP_LENGTH_BYTES)
+		return SPOP_PARTIAL;
+	length = spop_read_uint32(bytes);
+	if (length > limit)
+		return SPOP_OVERSIZE;
+	if (length < SPOP_FRAME_MIN)
+		return SPOP_BROKEN;
+	if (length > len - SPOP_LENGTH_BYTES)
+		return SPOP_PARTIAL;
+
+	frame->type = bytes[4];
+	frame->flags = spop_read_uint32(bytes + 5);
+	r->p = bytes + 9;
+	r->end = bytes + SPOP_LENGTH_BYTES + length;
+	r->failed = false;
+	frame->stream_id = spop_get_varint(r);
+	frame->frame_id = spop_get_varint(r);
+	if (r->failed)
+		return SPOP_BROKEN;
+	*used = SPOP_LENGTH_BYTES + length;
+	return SPOP_PARSED;
+}
 
 static inline void spop_put_bytes(struct spop_writer *w, const void *bytes,
 				  size_t len)
 {
-	if (w->failed || len > (size_t)(w->end - w->p)) {
-		w->failed = true;
+	if (len > (size_t)(w->end - w->p)) {
+		spop_fail_put(w);
 		return;
 	}
 	if (len == 0)
@@ -193,30 +243,29 @@ static inline void spop_put_bytes(struct spop_writer *w, const void *bytes,
 
 static inline void spop_put_byte(struct spop_writer *w, uint8_t byte)
 {
-	if (w->failed || w->p == w->end) {
-		w->failed = true;
-		return;
-	}
-	*w->p++ = byte;
+	spop_put_bytes(w, &byte, 1);
 }
 
-/* Writes a variable-length integer of 240 or more. Returns where it ends, or
- * NULL when there is no room. */
-uint8_t *spop_write_long_varint(uint8_t *p, const uint8_t *end, uint64_t n);
+/* Writes a variable-length integer, at most SPOP_VARINT_MAX bytes. Returns
+ * where it ends. */
+static inline uint8_t *spop_write_varint(uint8_t *p, uint64_t n)
+{
+	if (n < 240) {
+		*p++ = (uint8_t)n;
+		return p;
+	}
+	*p++ = (uint8_t)(n | 0xf0);
+	for (n = (n - 240) >> 4; n >= 128; n = (n - 128) >> 7)
+		*p++ = (uint8_t)(n | 0x80);
+	*p++ = (uint8_t)n;
+	return p;
+}
 
 static inline void spop_put_varint(struct spop_writer *w, uint64_t n)
 {
-	uint8_t *next;
+	uint8_t bytes[SPOP_VARINT_MAX];
 
-	if (n < 240) {
-		spop_put_byte(w, (uint8_t)n);
-		return;
-	}
-	next = w->failed ? NULL : spop_write_long_varint(w->p, w->end, n);
-	if (next)
-		w->p = next;
-	else
-		w->failed = true;
+	spop_put_bytes(w, bytes, (size_t)(spop_write_varint(bytes, n) - bytes));
 }
 
 /* A length and the bytes, without a type. */
@@ -226,23 +275,45 @@ static inline void spop_put_string(struct spop_writer *w, struct span text)
 	spop_put_bytes(w, text.p, text.len);
 }
 
-/* Opens a frame with the flag FIN alone. Returns where its length goes, for
- * spop_end_frame. */
+/* Writes the head of a frame with the flag FIN alone, at most SPOP_HEADER_MAX
+ * bytes. Returns where it ends. */
+static inline uint8_t *spop_write_head(uint8_t *p, enum spop_frame_type type,
+				       uint64_t stream_id, uint64_t frame_id)
+{
+	const uint8_t head[] = {0, 0, 0, 0, (uint8_t)type, 0, 0, 0, SPOP_FIN};
+
+	memcpy(p, head, sizeof(head));
+	p = spop_write_varint(p + sizeof(head), stream_id);
+	return spop_write_varint(p, frame_id);
+}
+
+/* Writes the length of the frame from `begin` to `end`. */
+static inline void spop_write_length(uint8_t *begin, const uint8_t *end)
+{
+	uint32_t length = htobe32((uint32_t)(end - begin - SPOP_LENGTH_BYTES));
+
+	memcpy(begin, &length, sizeof(length));
+}
+
+/* Opens a frame. Returns where its length goes, for spop_end_frame. */
 static inline uint8_t *spop_begin_frame(struct spop_writer *w,
 					enum spop_frame_type type,
 					uint64_t stream_id, uint64_t frame_id)
 {
-	const uint8_t head[] = {0, 0, 0, 0, (uint8_t)type, 0, 0, 0, SPOP_FIN};
 	uint8_t *begin = w->p;
+	uint8_t head[SPOP_HEADER_MAX];
+	uint8_t *end = spop_write_head(head, type, stream_id, frame_id);
 
-	spop_put_bytes(w, head, sizeof(head));
-	spop_put_varint(w, stream_id);
-	spop_put_varint(w, frame_id);
+	spop_put_bytes(w, head, (size_t)(end - head));
 	return begin;
 }
 
 /* Writes the length of the frame that began at `begin`. Does nothing when the
  * writer has failed. */
-void spop_end_frame(struct spop_writer *w, uint8_t *begin);
+static inline void spop_end_frame(struct spop_writer *w, uint8_t *begin)
+{
+	if (!w->failed)
+		spop_write_length(begin, w->p);
+}
 
 #endif

@@ -162,7 +162,7 @@ static void begin_open(struct session *s, uint32_t size)
 static bool take_output(struct session *s, struct spop_frame *frame)
 {
 	struct span out = session_output(s);
-	size_t used;
+	size_t used = 0;
 
 	if (out.len == 0)
 		return false;
@@ -1681,7 +1681,7 @@ static void test_slow_reader(void **state)
 	struct spop_frame frame;
 	struct session s;
 	struct question q;
-	size_t i, from, used;
+	size_t i, from, used = 0;
 
 	(void)state;
 	begin_open(&s, 16380);
