@@ -126,13 +126,13 @@ static const char *read_unix(const char *text, struct redis_url *url)
 bool redis_url_split(struct span text, struct span *host, uint16_t *port)
 {
 	const char *colon = memrchr(text.p, ':', text.len);
+	size_t len = colon ? text.len - 1 - (size_t)(colon - text.p) : 0;
 	char digits[8];
 	char *end;
 	unsigned long n;
 
-	if (!colon || colon[1] < '0' || colon[1] > '9' ||
-	    !copy_text(digits, sizeof(digits), colon + 1,
-		       text.len - 1 - (size_t)(colon - text.p)))
+	if (len == 0 || colon[1] < '0' || colon[1] > '9' ||
+	    !copy_text(digits, sizeof(digits), colon + 1, len))
 		return false;
 	n = strtoul(digits, &end, 10);
 	*host = (struct span){text.p, (size_t)(colon - text.p)};
@@ -142,27 +142,30 @@ bool redis_url_split(struct span text, struct span *host, uint16_t *port)
 	return *end == '\0' && n > 0 && n <= UINT16_MAX;
 }
 
+static bool has_any(struct span text, const char *of)
+{
+	for (; *of != '\0'; of++)
+		if (memchr(text.p, *of, text.len))
+			return true;
+	return false;
+}
+
 /* One of the sentinels: HOST, HOST:PORT, [IP6] or [IP6]:PORT. */
 static bool read_sentinel(struct span text, struct redis_url *url)
 {
 	struct redis_address *to = &url->sentinels[url->sentinel_count];
-	const char *bracket = memrchr(text.p, ']', text.len);
-	const char *colon = memrchr(text.p, ':', text.len);
+	bool is_plain = text.len == 0 || text.p[0] != '[';
 	struct span host = text;
 
 	if (url->sentinel_count == REDIS_SENTINELS_MAX)
 		return false;
-	to->port = SENTINEL_PORT;
-	if (colon && colon > bracket) {
-		if (!redis_url_split(text, &host, &to->port))
-			return false;
-	} else if (bracket && text.p[0] == '[') {
-		host = (struct span){text.p + 1, text.len - 2};
-	}
 	url->sentinel_count++;
-	return host.len > 0 && !memchr(host.p, '[', host.len) &&
-	       !memchr(host.p, ' ', host.len) &&
-	       (colon == NULL || bracket || !memchr(host.p, ':', host.len)) &&
+	to->port = SENTINEL_PORT;
+	if (!is_plain && text.p[text.len - 1] == ']')
+		host = (struct span){text.p + 1, text.len - 2};
+	else if (has_any(text, ":") && !redis_url_split(text, &host, &to->port))
+		return false;
+	return host.len > 0 && !has_any(host, is_plain ? "[] :" : "[] ") &&
 	       copy_text(to->host, sizeof(to->host), host.p, host.len);
 }
 

@@ -171,17 +171,23 @@ static void warn_unknown(struct watcher *watcher)
 static bool read_address(const redisReply *reply, struct redis_address *to)
 {
 	const redisReply *host, *port;
+	unsigned long number;
 
 	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2)
 		return false;
 	host = reply->element[0];
 	port = reply->element[1];
 	if (host->type != REDIS_REPLY_STRING || host->len == 0 ||
-	    host->len >= sizeof(to->host) || port->type != REDIS_REPLY_STRING)
+	    host->len >= sizeof(to->host) ||
+	    memchr(host->str, '\0', host->len) ||
+	    port->type != REDIS_REPLY_STRING)
+		return false;
+	number = strtoul(port->str, NULL, 10);
+	if (number == 0 || number > UINT16_MAX)
 		return false;
 	memcpy(to->host, host->str, host->len + 1);
-	to->port = (uint16_t)strtoul(port->str, NULL, 10);
-	return to->port != 0;
+	to->port = (uint16_t)number;
+	return true;
 }
 
 static uint64_t read_epoch(const redisReply *details)

@@ -171,6 +171,11 @@ static const char *const refused[] = {
 	"redis-sentinel://u:SECRET@[::1/m",
 	"redis-sentinel://u:SECRET@[]/m",
 	"redis-sentinel://u:SECRET@h h/m",
+	"redis-sentinel://u:SECRET@[::1]x/m",
+	"redis-sentinel://u:SECRET@[::1]x:1/m",
+	"redis-sentinel://u:SECRET@x]/m",
+	"redis-sentinel://u:SECRET@]/m",
+	"redis-sentinel://u:SECRET@[/m",
 	"redis-sentinel://u@SECRET@h/m",
 	"redis-sentinel://u:SECRET%00@h/m",
 	"redis-sentinel://h:1/SECRET/2",
@@ -330,8 +335,7 @@ static void test_split(void **state)
 		uint16_t port;
 
 		if (redis_url_split(
-			    (struct span){kit_guarded(cases[i].text, len + 1),
-					  len},
+			    (struct span){kit_guarded(cases[i].text, len), len},
 			    &host, &port) != (cases[i].host != NULL))
 			fail_msg("%s", cases[i].text);
 		if (!cases[i].host)
