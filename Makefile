@@ -122,19 +122,17 @@ $(unit_tests): $(out)/tests/unit/test_%: $(out)/tests/unit/test_%.o \
 	@echo '  LD   $@'
 	@$(CC) $(base_ldflags) $(no_lto) $(LDFLAGS) -o $@ $^ $(unit_libs)
 
-# What a fuzz target needs besides its own file.
-fuzz_targets := session host route sieve opts report
-fuzz_session := session spop
-fuzz_host := host
-fuzz_route := route guard
-fuzz_sieve := sieve
-fuzz_opts := opts opts_table
-fuzz_report := report
+# A fuzz target links of the rooms whatever it needs.
+fuzz_targets := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard \
+	tests/fuzz/fuzz_*.c))
+fuzz_rooms := $(filter-out main routectl,$(rooms))
 replays := $(fuzz_targets:%=$(out)/tests/fuzz/replay_%)
 
+$(out)/rooms.a: $(fuzz_rooms:%=$(out)/spoa/%.o)
+	@rm -f $@ && $(AR) rcs $@ $^
+
 $(replays): $(out)/tests/fuzz/replay_%: $(out)/tests/fuzz/fuzz_%.o \
-		$(out)/tests/fuzz/replay.o \
-		$$(addprefix $(out)/spoa/,$$(addsuffix .o,$$(fuzz_$$*)))
+		$(out)/tests/fuzz/replay.o $(out)/rooms.a
 	@echo '  LD   $@'
 	@$(CC) $(base_ldflags) $(no_lto) $(LDFLAGS) -o $@ $^ $(libs)
 
@@ -143,27 +141,41 @@ unit: $(unit_tests) $(replays)
 
 # Fuzzes each target for a while; what is new goes to build/fuzz/corpus.
 FUZZ_SECONDS ?= 60
-fuzzers := $(fuzz_targets:%=build/fuzz/fuzz_%)
-fuzz_flags := -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -O1 -g \
-	$(warnings) -fsanitize=fuzzer$(comma)address$(comma)undefined \
+fuzz_kinds := fuzz cover
+fuzz_flags := -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -g \
+	$(warnings) $(if $(tls),-DWITH_TLS)
+flags_fuzz := -O1 -fsanitize=fuzzer-no-link$(comma)address$(comma)undefined \
 	-fno-sanitize-recover=all
+flags_cover := -O0 -fprofile-instr-generate -fcoverage-mapping \
+	-fsanitize=fuzzer-no-link
+fuzzers := $(foreach kind,$(fuzz_kinds),$(fuzz_targets:%=build/$(kind)/fuzz_%))
 
-$(fuzzers): build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c \
-		$$(addprefix spoa/,$$(addsuffix .c,$$(fuzz_$$*))) \
-		$(wildcard spoa/*.h tests/fuzz/*.h) Makefile
-	@mkdir -p $(@D)
-	@echo '  FUZZ $@'
-	@clang $(fuzz_flags) -o $@ $(filter %.c,$^) $(libs)
+# $(1): fuzz, with sanitizers, or cover, which counts lines
+define fuzz_rules
+build/$(1)/%.o: %.c Makefile
+	@mkdir -p $$(@D)
+	@clang $$(fuzz_flags) $$(flags_$(1)) -MMD -MP -c -o $$@ $$<
+
+build/$(1)/rooms.a: $$(fuzz_rooms:%=build/$(1)/spoa/%.o)
+	@rm -f $$@ && $$(AR) rcs $$@ $$^
+
+$$(fuzz_targets:%=build/$(1)/fuzz_%): build/$(1)/fuzz_%: \
+		build/$(1)/tests/fuzz/fuzz_%.o build/$(1)/rooms.a
+	@echo '  LD   $$@'
+	@clang $$(flags_$(1)) -fsanitize=fuzzer -o $$@ $$^ $$(libs)
+
+-include $$(wildcard build/$(1)/spoa/*.d build/$(1)/tests/fuzz/*.d)
+endef
+$(foreach kind,$(fuzz_kinds),$(eval $(call fuzz_rules,$(kind))))
 
 .PHONY: fuzz
-fuzz: $(fuzzers)
-	@for name in $(fuzz_targets); do \
-		mkdir -p build/fuzz/corpus/$$name && \
-		build/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) \
-			-artifact_prefix=build/fuzz/$$name- -print_final_stats=1 \
-			build/fuzz/corpus/$$name tests/fuzz/corpus/$$name || \
-			exit 1; \
-	done
+fuzz: $(filter build/fuzz/%,$(fuzzers))
+	@tests/fuzz/run.sh $(FUZZ_SECONDS) $(fuzz_targets)
+
+# What the kept inputs reach of the rooms that read what strangers send.
+.PHONY: fuzz-cover
+fuzz-cover: $(filter build/cover/%,$(fuzzers))
+	@tests/fuzz/cover.py
 
 .PHONY: test
 test:
@@ -286,6 +298,7 @@ help:
 	@echo 'make lint    format, layers, sizes, clang-tidy, cppcheck, analyzer'
 	@echo 'make bench   install what is missing, measure; see tests/bench/README.md'
 	@echo 'make fuzz    fuzz for FUZZ_SECONDS=60 a target'
+	@echo 'make fuzz-cover  the lines that the kept inputs reach'
 	@echo 'make format  let clang-format rewrite the sources'
 	@echo 'make install   to PREFIX=/usr/local, below DESTDIR; uninstall undoes it'
 	@echo 'make deb     make the Debian package, in build/deb'

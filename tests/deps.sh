@@ -60,6 +60,7 @@ lint  cppcheck        cppcheck
 lint  shellcheck      shellcheck
 lint  python3         python3
 fuzz  clang           clang
+fuzz  llvm            /usr/bin/llvm-cov*
 fuzz  libclang-rt-dev /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*
 '
 

@@ -11,9 +11,27 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* Each option has a line; a password is in none. */
+static void check_value(void *context, const struct opts_value *value)
+{
+	size_t *count = context;
+
+	MUST(*value->name != '\0' && value->text != NULL);
+	MUST(value->where != NULL);
+	++*count;
+}
+
+static void check_same(void *context, const char *name, bool is_live)
+{
+	(void)context;
+	(void)name;
+	(void)is_live;
+	abort();
+}
+
 static void check_good(const struct config *config)
 {
-	size_t i;
+	size_t i, shown = 0;
 
 	MUST(config->ttl_ms >= 0 && config->negative_ttl_ms >= 0);
 	MUST(config->stale_ms >= 0 && config->lookup_timeout_ms >= 1);
@@ -26,6 +44,9 @@ static void check_good(const struct config *config)
 		MUST(*config->redis.items[i].text != '\0');
 		MUST(*config->redis.items[i].where != '\0');
 	}
+	opts_show(config, check_value, &shown);
+	MUST(shown > 20);
+	opts_compare(config, config, check_same, NULL);
 }
 
 static void check_bad(const char *error, const char *path)

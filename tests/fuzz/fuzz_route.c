@@ -42,6 +42,7 @@ static void check_good(const struct route *route)
 {
 	static union route_room again;
 	struct span backend = route_backend(route);
+	char place[ROUTE_PLACE_MAX];
 	unsigned int column;
 	size_t i;
 
@@ -54,7 +55,13 @@ static void check_good(const struct route *route)
 
 		MUST(target->port > 0 && target->weight <= ROUTE_WEIGHT_MAX);
 		MUST(allows(NULL, target));
+		route_print_place(target->address, target->is_ipv6,
+				  target->port, place);
+		MUST(strlen(place) < sizeof(place));
 	}
+	MUST(route_path(route).len == 0 || *route_path(route).p == '/');
+	for (i = 0; i < route->name_count; i++)
+		MUST(route_names(route)[i].slot == 1);
 	MUST(route_parse(route_text(route), &reader, &again, &column) ==
 	     ROUTE_GOOD);
 	MUST(route_size(&again.route) == route_size(route));
