@@ -11,7 +11,9 @@ import time
 
 import pytest
 
+import kit
 from resp import Listener, Speaker, until
+from spop import Peer
 
 HOST = "app.example"
 QUICK = ("--check-interval", "50ms", "--check-timeout", "500ms")
@@ -679,6 +681,37 @@ def test_haproxy_reports(haproxy_binary, start_haproxy, feedback, target):
     assert feedback.count("feedback_failed_total") == 1
     assert feedback.count("feedback_malformed_total") == 0
     proxy.close()
+
+
+def test_several_agents_hear_with_a_line_each(haproxy_binary, start_haproxy,
+                                              start_agent, feedback, target,
+                                              tmp_path, free_port):
+    """As README has it: each `log` line of the file, once more."""
+    port = free_port()
+    feedback.start()
+    other = start_agent("--redis", feedback.redis.url, *SLOW, "--feedback",
+                        f"udp:127.0.0.1:{port}", "--lookup-timeout", "2s")
+    lines = []
+    for line in (kit.haproxy.FILES / "haproxy.cfg").read_text().splitlines():
+        lines.append(line)
+        if "log \"$ROUTER_FEEDBACK\"" in line:
+            lines.append(line.replace("$ROUTER_FEEDBACK", f"127.0.0.1:{port}"))
+    assert len(lines) > 100 and "".join(lines).count(f":{port}") == 2
+    config = tmp_path / "haproxy.cfg"
+    config.write_text("\n".join(lines) + "\n")
+    dead, live = target(), target(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    feedback.route(f"{dead}, {live}")
+    with start_haproxy(haproxy_binary, feedback.ask.agent, config=config,
+                       env={"ROUTER_FEEDBACK": feedback.address}) as proxy, \
+            Peer(other.where) as peer:
+        assert peer.ask(HOST).status == "ok"
+        dead.close()
+        for _ in range(2):  # one of them has the dead one as its first
+            assert proxy.ask(HOST).status == 200
+        for agent in feedback.ask.agent, other:
+            until(lambda agent=agent: "target is down" in agent.log(),
+                  "each agent to know")
+        assert {a.target for a in peer.ask_all([HOST] * 4)} == {plain(live)}
 
 
 def test_feedback_over_a_unix_socket(redis, ask, target, tmp_path):
