@@ -95,6 +95,14 @@ unit_rooms += hold preload redis_reply
 links_redis_reply := redis_url sieve
 links_preload := cache hash log
 links_hold := log
+unit_rooms += checker dns_cache events feedback health
+# Those whose loop has a clock of the test's own.
+clocked := checker dns_cache feedback health
+links_checker := log loop
+links_dns_cache := hash log loop
+links_events := json log route
+links_feedback := listener log loop report
+links_health := checker due guard hash log loop names pulse roster route
 unit_rooms += ctl_front ctl_hipache ctl_lines ctl_opts ctl_pairs ctl_report \
 	ctl_render ctl_words
 links_ctl_render := ctl_report json
@@ -118,6 +126,7 @@ unit_libs = $(wraps) $(shell $(PKG_CONFIG) --libs cmocka jansson) $(libs)
 .SECONDEXPANSION:
 $(unit_tests): $(out)/tests/unit/test_%: $(out)/tests/unit/test_%.o \
 		$(out)/tests/unit/kit.o $(out)/spoa/%.o \
+		$$(if $$(filter $$*,$(clocked)),$(out)/tests/unit/clock.o) \
 		$$(addprefix $(out)/spoa/,$$(addsuffix .o,$$(links_$$*)))
 	@echo '  LD   $@'
 	@$(CC) $(base_ldflags) $(no_lto) $(LDFLAGS) -o $@ $^ $(unit_libs)
