@@ -214,7 +214,7 @@ lint:
 		-D_GNU_SOURCE spoa
 	@for c in $(sources); do $(CC) $(all_cflags) -Werror -fanalyzer \
 		-Wno-analyzer-malloc-leak -c -o /dev/null $$c || exit 1; done
-	@[ -z "$(scripts)" ] || shellcheck $(scripts)
+	@[ -z "$(scripts)" ] || shellcheck -x $(scripts)
 	@echo 'lint: clean'
 
 .PHONY: format
@@ -297,6 +297,17 @@ deb:
 	@tests/deps.sh build deb
 	@debian/build.sh $(VERSION)
 
+# The package on fresh Debian 12 and 13 with systemd, and the containers: see
+# tests/README.md.
+.PHONY: test-deb
+test-deb:
+	@tests/deps.sh boot
+	@tests/deb/run.sh
+
+.PHONY: test-docker
+test-docker:
+	@tests/docker/run.sh
+
 .PHONY: help
 help:
 	@echo 'make         build build/spoa-router and build/routectl'
@@ -311,6 +322,8 @@ help:
 	@echo 'make format  let clang-format rewrite the sources'
 	@echo 'make install   to PREFIX=/usr/local, below DESTDIR; uninstall undoes it'
 	@echo 'make deb     make the Debian package, in build/deb'
+	@echo 'make test-deb     as root: install and use it on fresh Debian 12 and 13'
+	@echo 'make test-docker  build the image, use docker-compose.yml'
 	@echo 'make deps    install all that building and testing need'
 	@echo 'make clean   remove build/'
 	@echo 'Variables: HAPROXY=/a,/b  SAN=address  TLS=0  WERROR=1  CC  CFLAGS  TESTS'

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# deps.sh PURPOSE...: installs the Debian packages that "build", "demo", "test", "deb",
-# "bench", "lint" or "fuzz" need and that are missing. Silent when none is.
+# deps.sh PURPOSE...: installs the Debian packages that "build", "demo", "test",
+# "deb", "boot", "docker", "bench", "lint" or "fuzz" need and that are missing.
+# Silent when none is.
 # What runs already is left alone, and no service is started. Without root or
 # sudo it prints the line for whoever has it, and exits 1.
 set -eu
@@ -59,6 +60,14 @@ lint  clang-tidy      clang-tidy
 lint  cppcheck        cppcheck
 lint  shellcheck      shellcheck
 lint  python3         python3
+boot  mmdebstrap     mmdebstrap
+boot  systemd-container systemd-nspawn
+docker runc           runc
+docker iptables       iptables
+docker iproute2       ip
+docker mmdebstrap     mmdebstrap
+docker curl           curl
+docker nghttp2-client h2load
 fuzz  clang           clang
 fuzz  llvm            /usr/bin/llvm-cov*
 fuzz  libclang-rt-dev /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*
@@ -111,8 +120,8 @@ missing=()
 [ $# -gt 0 ] || set -- none
 for purpose; do
 	case $purpose in
-	build | demo | test | deb | bench | lint | fuzz) ;;
-	*) echo "usage: deps.sh build|demo|test|deb|bench|lint|fuzz..." >&2; exit 2 ;;
+	build | demo | test | deb | boot | docker | bench | lint | fuzz) ;;
+	*) echo "usage: deps.sh build|demo|test|deb|boot|docker|bench|lint|fuzz..." >&2; exit 2 ;;
 	esac
 	while read -r for_what package sign; do
 		[ "$for_what" = "$purpose" ] || continue

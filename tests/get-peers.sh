@@ -21,14 +21,8 @@ packages=("$@")
 [ $# -gt 0 ] || packages=(haproxy)
 [ ! -e "$dir" ] || { echo "get-peers.sh: $dir is there already" >&2; exit 1; }
 
-# The mirror that apt is told to use for Debian's archive of this label.
-mirror() {
-	# shellcheck disable=SC2016 # apt's own words, not the shell's
-	apt-get indextargets --format '$(REPO_URI)' \
-		'Created-By: Packages' "Label: $1" | head -n 1
-}
-archive=$(mirror Debian)
-security=$(mirror Debian-Security)
+archive=$("$top/tests/mirror.sh" Debian)
+security=$("$top/tests/mirror.sh" Debian-Security)
 [ -n "$archive" ] || {
 	echo "get-peers.sh: apt knows no Debian mirror (apt-get update?)" >&2
 	exit 1

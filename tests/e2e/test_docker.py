@@ -26,11 +26,23 @@ def test_compose_accepts_the_file():
 
 
 def test_every_mounted_file_is_there():
-    mounts = re.findall(r"- (\.\./\S+):(/\S+):ro$", COMPOSE.read_text(), re.M)
-    assert len(mounts) == 2
-    for source, target in mounts:
-        assert (COMPOSE.parent / source).is_file(), source
-        assert target.endswith("/" + Path(source).name)
+    mounts = re.findall(r"(\.\.?/[\w./-]+):/", COMPOSE.read_text())
+    assert len(mounts) >= 6
+    for source in mounts:
+        assert (COMPOSE.parent / source).exists(), source
+
+
+def test_every_service_is_bounded_and_started_again():
+    """By the words that all services share."""
+    text = COMPOSE.read_text()
+    services = text.split("\nservices:\n")[1].split("\nvolumes:\n")[0]
+    names = re.findall(r"^  (\w+):$", services, re.M)
+    assert {"haproxy", "agent", "redis", "ruby", "php", "python"} <= set(names)
+    assert len(re.findall(r"^    <<: \*service$", services, re.M)) == len(names)
+    shared = text.split("x-service: &service\n")[1].split("\n\n")[0]
+    for word in ("restart: unless-stopped", "mem_limit:", "pids_limit:",
+                 "read_only: true", "cap_drop: [ALL]"):
+        assert word in shared
 
 
 def test_every_copied_file_passes_dockerignore():
@@ -44,4 +56,5 @@ def test_no_frontend_image_and_no_root():
     text = DOCKERFILE.read_text()
     assert not re.search(r"^# *syntax *=", text, re.M)
     agent = text.split("\nFROM ")[-1]
+    assert "HEALTHCHECK" in agent
     assert re.search(r"^USER (?!root|0)", agent, re.M)

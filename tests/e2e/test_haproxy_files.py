@@ -98,6 +98,7 @@ ENVIRONMENTS = {
     "empty": {"ROUTER_BIND_TLS": "", "ROUTER_CRT": "", "HAPROXY_SOCKET": "",
               "ROUTER_LOG": "", "ROUTER_HOST_LIMIT": "",
               "ROUTER_TARGET_CA": ""},
+    "agents by a name": {"SPOA_ADDR": "agent:12310", "SPOA_AGENTS": "1-4"},
     "all": {"ROUTER_BIND": "[::1]:8001", "ROUTER_BIND_TLS": ":8443",
             "SPOA_ADDR": "[::1]:12310", "ROUTER_NAME": "me",
             "ROUTER_LOG": "/dev/log", "HAPROXY_SOCKET": "/run/x.sock",
@@ -108,7 +109,7 @@ ENVIRONMENTS = {
 @pytest.mark.parametrize("case", ENVIRONMENTS)
 def test_valid_without_a_warning(haproxy_binary, case):
     env = {key: value for key, value in os.environ.items()
-           if not key.startswith(("ROUTER_", "SPOA_ADDR"))}
+           if not key.startswith(("ROUTER_", "SPOA_A"))}
     env.update(SPOE_CONF=str(FILES / "spoe-router.conf"), **ENVIRONMENTS[case])
     if case == "all":
         env["ROUTER_CRT"] = env["ROUTER_TARGET_CA"] = certificate()
