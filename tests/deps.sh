@@ -67,7 +67,6 @@ docker iptables       iptables
 docker iproute2       ip
 docker mmdebstrap     mmdebstrap
 docker curl           curl
-docker nghttp2-client h2load
 fuzz  clang           clang
 fuzz  llvm            /usr/bin/llvm-cov*
 fuzz  libclang-rt-dev /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*
