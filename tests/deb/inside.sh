@@ -45,7 +45,7 @@ inventory() {
 		-o -path /var/log -o -path /var/cache -o -path /var/lib/dpkg \
 		-o -path /var/lib/apt -o -path /var/lib/systemd \
 		-o -path /var/lib/redis -o -path /var/lib/haproxy \
-		-o -path /mnt \) -prune -o -print | sort
+		-o -path /mnt -o -path /docs \) -prune -o -print | sort
 	find /run -path '*spoa*' | sort
 }
 
@@ -145,6 +145,12 @@ ok "it listens" bash -c 'exec 3<>/dev/tcp/127.0.0.1/12320'
 score=$(systemd-analyze security --no-pager "$unit" 2>/dev/null |
 	sed -n 's/.*exposure level for.*: \([0-9]*\)\.\([0-9]*\) .*/\1\2/p')
 ok "systemd calls its exposure 2.0 at most ($score)" test "${score:-100}" -le 20
+
+# -- what docs/ says of a system like this: the blocks called "systemd" ---------
+for page in /docs/*.md; do
+	ok "the commands of ${page##*/} run" bash -euo pipefail -c \
+		"$(sed -n '/^```systemd$/,/^```$/{/^```/!p}' "$page")"
+done
 
 # -- gone -----------------------------------------------------------------------------------
 ok "it is removed" apt-get -qq remove -y spoa-router

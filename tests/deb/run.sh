@@ -88,7 +88,7 @@ use_deb() {
 	SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet --boot \
 		--register=no --keep-unit --private-network --console=pipe \
 		-M "spoa$$" -D "$root" --volatile=overlay \
-		--bind-ro="$top/tests:/mnt" >"$log" 2>&1 </dev/null &
+		--bind-ro="$top/tests:/mnt" --bind-ro="$top/docs:/docs" >"$log" 2>&1 </dev/null &
 	pid=$!
 	# shellcheck disable=SC2064 # the process of now
 	trap "kill $pid 2>/dev/null || true" EXIT
