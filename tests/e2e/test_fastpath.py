@@ -461,8 +461,8 @@ def test_files_differ_in_the_fast_path_only():
     gone = [line for line in plain if line not in fast]
     more = [line for line in fast if line not in plain]
     assert len(gone) == 3, gone
-    assert all(re.search("routes|txn.key|txn.lent|fastpath|operator|found|gpt0"
-                         "|version_atleast|endif", line)
+    assert all(re.search("routes|txn.key|txn.answer|fastpath|operator|found"
+                         "|unset-var|gpt0|version_atleast|endif", line)
                for line in more), more
     plain, fast = rules("spoe-router.conf"), rules("spoe-router-fastpath.conf")
     assert [line for line in plain if line not in fast] == []
