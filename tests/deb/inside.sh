@@ -148,6 +148,7 @@ ok "systemd calls its exposure 2.0 at most ($score)" test "${score:-100}" -le 20
 
 # -- what docs/ says of a system like this: the blocks called "systemd" ---------
 for page in /docs/*.md; do
+	# shellcheck disable=SC2016 # backquotes of the page
 	ok "the commands of ${page##*/} run" bash -euo pipefail -c \
 		"$(sed -n '/^```systemd$/,/^```$/{/^```/!p}' "$page")"
 done
