@@ -45,6 +45,16 @@ def test_every_service_is_bounded_and_started_again():
         assert word in shared
 
 
+def test_prometheus_takes_its_file(tmp_path):
+    (tmp_path / "prometheus.yml").write_text(
+        (TOP / "docker/prometheus.yml").read_text().replace(
+            "/etc/prometheus/", f"{TOP}/docker/"))
+    done = subprocess.run(["promtool", "check", "config",
+                           tmp_path / "prometheus.yml"],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_every_copied_file_passes_dockerignore():
     ignore = (TOP / ".dockerignore").read_text().splitlines()
     for source in re.findall(r"^COPY (?!--from)(\S+) ", DOCKERFILE.read_text(), re.M):
