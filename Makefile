@@ -63,7 +63,21 @@ programs := $(agent) $(routectl)
 .PHONY: all
 all: $(programs)
 
-$(agent): $(patsubst %,$(out)/spoa/%.o,$(filter-out $(ctl_own),$(rooms)))
+# Files that the admin side serves are built in: page.css as page_css[].
+assets := page_css page_js
+$(assets:%=$(out)/assets/%.c): $(out)/assets/page_%.c: spoa/page.% Makefile
+	@mkdir -p $(@D)
+	@{ echo '#include <stddef.h>'; \
+	echo 'extern const char page_$*[]; extern const size_t page_$*_size;'; \
+	echo 'const char page_$*[] = {'; \
+	od -An -v -to1 $< | sed "s/ \([0-7]*\)/'\\\\\1',/g"; echo '};'; \
+	echo 'const size_t page_$*_size = sizeof(page_$*);'; } >$@
+
+$(assets:%=$(out)/assets/%.o): %.o: %.c
+	@$(CC) $(all_cflags) -c -o $@ $<
+
+$(agent): $(patsubst %,$(out)/spoa/%.o,$(filter-out $(ctl_own),$(rooms))) \
+	$(assets:%=$(out)/assets/%.o)
 $(routectl): $(patsubst %,$(out)/spoa/%.o,$(ctl_own) $(ctl_shared))
 $(routectl): PKGS += jansson
 
@@ -89,7 +103,7 @@ $(out)/%.o: %.c Makefile
 # A unit test links its own room and the rooms named here, nothing else: the
 # linker proves the layers.
 unit_rooms := spop session hash host route balance guard cache sweep resolver \
-	sieve redis_url opts log listener bad_routes json metrics
+	sieve redis_url opts log listener bad_routes json metrics html pace
 unit_rooms += lent lender pulse names due roster report
 unit_rooms += hold preload redis_reply
 links_redis_reply := redis_url sieve
@@ -116,6 +130,7 @@ links_bad_routes := hash log route
 links_sweep := cache hash
 links_routes := balance cache guard hash route session spop
 links_balance := route
+links_pace := metrics
 links_resolver := flights host sweep walk routes $(links_routes)
 links_lent := hash
 links_lender := lent resolver $(links_resolver)

@@ -13,25 +13,24 @@
 #include "json.h"
 #include "listing.h"
 #include "log.h"
+#include "page.h"
 #include "scrape.h"
 
-enum { SURVEYS_MAX = 4 }; /* at a time: each takes a share of every turn */
-
-/* A request for an explanation that waits for the resolver. */
-struct inquiry {
-	struct waiter waiter; /* first: the resolver hands it back */
-	struct admin *admin;
-	struct evhttp_request *request;
-	char *asked; /* owned */
-	LIST_ENTRY(inquiry) link;
+enum {
+	SURVEYS_MAX = 4, /* at a time: each takes a share of every turn */
+	BEAT_MS = 1000,	 /* between two samples of the pace */
 };
 
-/* A request for metrics, which waits for the busiest routes. */
-struct scraping {
-	struct busiest_waiter waiter; /* first */
+/* A request that waits: for the busiest routes, or for the resolver. */
+struct errand {
+	struct waiter waiter; /* first: the resolver hands it back */
+	struct busiest_waiter busiest;
 	struct admin *admin;
 	struct evhttp_request *request;
-	LIST_ENTRY(scraping) link;
+	char *asked; /* the host; owned; or NULL */
+	/* Sends the reply; `answer` is NULL when no host was asked for. */
+	void (*finish)(struct errand *errand, const struct answer *answer);
+	LIST_ENTRY(errand) link;
 };
 
 /* A request for routes that waits for a listing. */
@@ -48,8 +47,9 @@ struct admin {
 	const struct view *view;
 	struct http *http;
 	struct busiest *busiest;
-	LIST_HEAD(scraping_list, scraping) scrapings;
-	LIST_HEAD(inquiry_list, inquiry) inquiries;
+	struct pace pace;
+	struct event *beat; /* of the pace */
+	LIST_HEAD(errand_list, errand) errands;
 	LIST_HEAD(survey_list, survey) surveys;
 	size_t survey_count;
 };
@@ -98,37 +98,143 @@ static void handle_ready(void *context, struct evhttp_request *request)
 		send_text(request, HTTP_OK, "ready\n");
 }
 
-static void send_metrics(struct busiest_waiter *waiter)
+/* A new errand; NULL without memory, and then the request was refused. */
+static struct errand *new_errand(struct admin *admin,
+				 struct evhttp_request *request)
 {
-	struct scraping *scraping = (struct scraping *)waiter;
-	struct admin *admin = scraping->admin;
+	struct errand *errand = calloc(1, sizeof(*errand));
+
+	if (!errand) {
+		http_refuse(request, HTTP_INTERNAL, "out of memory");
+		return NULL;
+	}
+	errand->admin = admin;
+	errand->request = request;
+	errand->asked = http_parameter(request, "host");
+	LIST_INSERT_HEAD(&admin->errands, errand, link);
+	return errand;
+}
+
+static void end_errand(struct errand *errand)
+{
+	LIST_REMOVE(errand, link);
+	free(errand->asked);
+	free(errand);
+}
+
+static void answered(struct waiter *waiter, const struct answer *answer)
+{
+	struct errand *errand = (struct errand *)waiter;
+
+	errand->finish(errand, answer);
+	end_errand(errand);
+}
+
+/* Has the errand finished with what its host is answered. */
+static void ask_host(struct errand *errand)
+{
+	struct admin *admin = errand->admin;
+	struct question question = {.host = span_of(errand->asked)};
+	struct answer answer;
+
+	errand->waiter.answered = answered;
+	if (resolver_ask(admin->view->resolver, &question, now(admin),
+			 &errand->waiter, &answer) == RESOLVER_DONE)
+		answered(&errand->waiter, &answer);
+}
+
+static void on_busiest(void *context)
+{
+	struct errand *errand = context;
+
+	if (errand->asked)
+		ask_host(errand);
+	else
+		answered(&errand->waiter, NULL);
+}
+
+static void await_busiest(struct errand *errand)
+{
+	errand->busiest =
+		(struct busiest_waiter){.ready = on_busiest, .context = errand};
+	busiest_await(errand->admin->busiest, &errand->busiest);
+}
+
+static void send_metrics(struct errand *errand, const struct answer *answer)
+{
+	struct admin *admin = errand->admin;
 	struct scrape_admin scrape = {.http = http_count(admin->http)};
 	struct http_reply reply;
 
+	(void)answer;
 	scrape.routes = busiest_rows(admin->busiest, &scrape.route_count);
 	http_begin(&reply);
 	if (reply.out)
 		scrape_write(admin->view, &scrape, reply.out);
-	http_send(&reply, scraping->request, HTTP_OK,
+	http_send(&reply, errand->request, HTTP_OK,
 		  "text/plain; version=0.0.4; charset=utf-8");
-	LIST_REMOVE(scraping, link);
-	free(scraping);
 }
 
 static void handle_metrics(void *context, struct evhttp_request *request)
 {
-	struct admin *admin = context;
-	struct scraping *scraping = calloc(1, sizeof(*scraping));
+	struct errand *errand = new_errand(context, request);
 
-	if (!scraping) {
-		http_refuse(request, HTTP_INTERNAL, "out of memory");
+	if (!errand)
 		return;
-	}
-	scraping->waiter.ready = send_metrics;
-	scraping->admin = admin;
-	scraping->request = request;
-	LIST_INSERT_HEAD(&admin->scrapings, scraping, link);
-	busiest_await(admin->busiest, &scraping->waiter);
+	free(errand->asked); /* a host means nothing here */
+	errand->asked = NULL;
+	errand->finish = send_metrics;
+	await_busiest(errand);
+}
+
+static void send_page(struct errand *errand, const struct answer *answer)
+{
+	struct admin *admin = errand->admin;
+	struct page page = {.view = admin->view,
+			    .pace = &admin->pace,
+			    .asked = errand->asked,
+			    .answer = answer};
+	struct http_reply reply;
+
+	page.routes = busiest_rows(admin->busiest, &page.route_count);
+	http_begin(&reply);
+	if (reply.out)
+		page_write(&page, reply.out);
+	http_send(&reply, errand->request, HTTP_OK, "text/html; charset=utf-8");
+}
+
+static void handle_page(void *context, struct evhttp_request *request)
+{
+	struct errand *errand = new_errand(context, request);
+
+	if (!errand)
+		return;
+	errand->finish = send_page;
+	await_busiest(errand);
+}
+
+static void send_file(struct evhttp_request *request, const char *bytes,
+		      size_t size, const char *type)
+{
+	struct http_reply reply;
+
+	http_begin(&reply);
+	if (reply.out)
+		fwrite(bytes, 1, size, reply.out);
+	http_send(&reply, request, HTTP_OK, type);
+}
+
+static void handle_css(void *context, struct evhttp_request *request)
+{
+	(void)context;
+	send_file(request, page_css, page_css_size, "text/css; charset=utf-8");
+}
+
+static void handle_js(void *context, struct evhttp_request *request)
+{
+	(void)context;
+	send_file(request, page_js, page_js_size,
+		  "text/javascript; charset=utf-8");
 }
 
 static void put_value(void *context, const struct opts_value *value)
@@ -238,60 +344,30 @@ static void handle_expire(void *context, struct evhttp_request *request)
 		send_done(request);
 }
 
-static void send_explanation(struct admin *admin,
-			     struct evhttp_request *request, const char *asked,
-			     const struct answer *answer)
+static void send_explanation(struct errand *errand, const struct answer *answer)
 {
 	struct http_reply reply;
 
 	http_begin(&reply);
 	if (reply.out)
-		explain_write(admin->view, span_of(asked), answer, reply.out);
-	http_send(&reply, request, HTTP_OK, "application/json");
-}
-
-static void free_inquiry(struct inquiry *inquiry)
-{
-	LIST_REMOVE(inquiry, link);
-	free(inquiry->asked);
-	free(inquiry);
-}
-
-static void answered(struct waiter *waiter, const struct answer *answer)
-{
-	struct inquiry *inquiry = (struct inquiry *)waiter;
-
-	send_explanation(inquiry->admin, inquiry->request, inquiry->asked,
-			 answer);
-	free_inquiry(inquiry);
+		explain_write(errand->admin->view, span_of(errand->asked),
+			      answer, reply.out);
+	http_send(&reply, errand->request, HTTP_OK, "application/json");
 }
 
 static void handle_explain(void *context, struct evhttp_request *request)
 {
-	struct admin *admin = context;
-	struct inquiry *inquiry = calloc(1, sizeof(*inquiry));
-	struct question question = {0};
-	struct answer answer;
+	struct errand *errand = new_errand(context, request);
 
-	if (!inquiry) {
-		http_refuse(request, HTTP_INTERNAL, "out of memory");
+	if (!errand)
+		return;
+	errand->finish = send_explanation;
+	if (errand->asked) {
+		ask_host(errand);
 		return;
 	}
-	LIST_INSERT_HEAD(&admin->inquiries, inquiry, link);
-	inquiry->waiter.answered = answered;
-	inquiry->admin = admin;
-	inquiry->request = request;
-	inquiry->asked = http_parameter(request, "host");
-	if (!inquiry->asked) {
-		http_refuse(request, HTTP_BADREQUEST, "needs host");
-		free_inquiry(inquiry);
-		return;
-	}
-	question.host = span_of(inquiry->asked);
-	if (resolver_ask(admin->view->resolver, &question, now(admin),
-			 &inquiry->waiter, &answer) == RESOLVER_PENDING)
-		return;
-	answered(&inquiry->waiter, &answer);
+	http_refuse(request, HTTP_BADREQUEST, "needs host");
+	end_errand(errand);
 }
 
 static void finish_survey(struct survey *survey)
@@ -410,16 +486,36 @@ static void handle_routes(void *context, struct evhttp_request *request)
 }
 
 static const struct http_page pages[] = {
-	{"/healthz", false, handle_health},
-	{"/readyz", false, handle_ready},
-	{"/metrics", false, handle_metrics},
-	{"/config", false, handle_config},
-	{"/explain", false, handle_explain},
-	{"/routes", false, handle_routes},
-	{"/flush", true, handle_flush},
-	{"/expire", true, handle_expire},
-	{0},
+	{"/", false, handle_page},	   {"/page.css", false, handle_css},
+	{"/page.js", false, handle_js},	   {"/healthz", false, handle_health},
+	{"/readyz", false, handle_ready},  {"/metrics", false, handle_metrics},
+	{"/config", false, handle_config}, {"/explain", false, handle_explain},
+	{"/routes", false, handle_routes}, {"/flush", true, handle_flush},
+	{"/expire", true, handle_expire},  {0},
 };
+
+static void note_pace(struct admin *admin)
+{
+	const struct conn_counters *c = conns_count(admin->view->conns);
+	struct pace_sample sample = {
+		.at_ms = now(admin), .known = c->known, .waited = c->waited};
+	unsigned int status, source;
+
+	for (status = 0; status < ANSWER_STATUSES; status++)
+		for (source = 0; source < ANSWER_SOURCES; source++)
+			sample.answers += c->answers[status][source];
+	pace_note(&admin->pace, &sample);
+}
+
+static void on_beat(evutil_socket_t fd, short what, void *context)
+{
+	struct admin *admin = context;
+
+	(void)fd;
+	(void)what;
+	note_pace(admin);
+	loop_arm(admin->beat, BEAT_MS);
+}
 
 struct admin *admin_new(const struct view *view)
 {
@@ -432,32 +528,26 @@ struct admin *admin_new(const struct view *view)
 	admin->view = view;
 	admin->http = http_new(&options, admin);
 	admin->busiest = busiest_new(view->loop, view->cache);
-	if (!admin->http || !admin->busiest) {
+	admin->beat = evtimer_new(view->loop->base, on_beat, admin);
+	if (!admin->http || !admin->busiest || !admin->beat) {
 		admin_free(admin);
 		return NULL;
 	}
+	loop_arm(admin->beat, 0);
 	return admin;
 }
 
-void admin_free(struct admin *admin)
+static void free_waiting(struct admin *admin)
 {
-	struct inquiry *inquiry, *next_inquiry;
+	struct errand *errand, *next_errand;
 	struct survey *survey, *next_survey;
-	struct scraping *scraping, *next_scraping;
 
-	if (!admin)
-		return;
-	for (scraping = LIST_FIRST(&admin->scrapings); scraping;
-	     scraping = next_scraping) {
-		next_scraping = LIST_NEXT(scraping, link);
-		free(scraping);
-	}
-	for (inquiry = LIST_FIRST(&admin->inquiries); inquiry;
-	     inquiry = next_inquiry) {
-		next_inquiry = LIST_NEXT(inquiry, link);
-		resolver_cancel(admin->view->resolver, &inquiry->waiter);
-		free(inquiry->asked);
-		free(inquiry);
+	for (errand = LIST_FIRST(&admin->errands); errand;
+	     errand = next_errand) {
+		next_errand = LIST_NEXT(errand, link);
+		resolver_cancel(admin->view->resolver, &errand->waiter);
+		free(errand->asked);
+		free(errand);
 	}
 	for (survey = LIST_FIRST(&admin->surveys); survey;
 	     survey = next_survey) {
@@ -465,8 +555,17 @@ void admin_free(struct admin *admin)
 		listing_cancel(survey->listing);
 		free(survey);
 	}
+}
+
+void admin_free(struct admin *admin)
+{
+	if (!admin)
+		return;
+	free_waiting(admin);
 	busiest_free(admin->busiest);
 	http_free(admin->http);
+	if (admin->beat)
+		event_free(admin->beat);
 	free(admin);
 }
 

@@ -32,7 +32,7 @@ static void on_listed(void *context, const struct listing_row *rows,
 	for (waiter = LIST_FIRST(&busiest->waiters); waiter; waiter = next) {
 		next = LIST_NEXT(waiter, link);
 		LIST_REMOVE(waiter, link);
-		waiter->ready(waiter);
+		waiter->ready(waiter->context);
 	}
 }
 
@@ -50,14 +50,9 @@ void busiest_await(struct busiest *busiest, struct busiest_waiter *waiter)
 	if (!is_fresh && !busiest->listing)
 		busiest->listing = listing_start(&options);
 	if (is_fresh || !busiest->listing)
-		waiter->ready(waiter);
+		waiter->ready(waiter->context);
 	else
 		LIST_INSERT_HEAD(&busiest->waiters, waiter, link);
-}
-
-void busiest_cancel(struct busiest_waiter *waiter)
-{
-	LIST_REMOVE(waiter, link);
 }
 
 const struct listing_row *busiest_rows(const struct busiest *busiest,

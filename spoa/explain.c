@@ -33,7 +33,17 @@ static void put_address(struct json *json, const char *key,
 	json_text(json, key, span_of(place));
 }
 
-static const char *target_state(const struct view *view, uint32_t slot)
+const char *explain_status(enum answer_status status)
+{
+	return reasons[status];
+}
+
+const char *explain_state(enum cache_state state)
+{
+	return state_names[state];
+}
+
+const char *explain_target(const struct view *view, uint32_t slot)
 {
 	uint8_t state = BALANCE_UP;
 
@@ -62,7 +72,7 @@ static void put_targets(const struct view *view, struct route *route,
 		json_number(json, "weight", target->weight);
 		json_bool(json, "backup", target->is_backup);
 		json_text(json, "state",
-			  span_of(target_state(view, slots ? slots[i] : 0)));
+			  span_of(explain_target(view, slots ? slots[i] : 0)));
 		json_close(json, '}');
 	}
 	json_close(json, ']');

@@ -14,6 +14,14 @@
 void explain_write(const struct view *view, struct span asked,
 		   const struct answer *answer, FILE *out);
 
+/* Why an answer has this status, in words. */
+const char *explain_status(enum answer_status status);
+
+const char *explain_state(enum cache_state state);
+
+/* up, doubted, down or unwatched; `slot` is that of its turn. */
+const char *explain_target(const struct view *view, uint32_t slot);
+
 /* Writes an object about a field that the cache knows. */
 void explain_field(const struct view *view, const struct cache_look *look,
 		   struct json *json);

@@ -269,6 +269,30 @@ void health_report(struct health *health, const uint8_t *address,
 	arm(health);
 }
 
+uint32_t health_next_failing(const struct health *health, uint32_t slot,
+			     struct health_failing *failing)
+{
+	struct roster *roster = health->roster;
+
+	slot = roster_next_failing(roster, slot);
+	if (!slot)
+		return 0;
+	*failing = (struct health_failing){
+		.target = roster_target(roster, slot),
+		.since_ms = roster_down_since(roster, slot),
+		.uses = roster_uses(roster, slot)};
+	failing->is_down = failing->since_ms > 0;
+	while (failing->field_count < NAMES_MAX) {
+		struct span field =
+			roster_field(roster, slot, failing->field_count);
+
+		if (field.len == 0)
+			break;
+		failing->fields[failing->field_count++] = field;
+	}
+	return slot;
+}
+
 const struct health_counters *health_count(const struct health *health)
 {
 	return &health->counters;

@@ -41,6 +41,16 @@ struct health_times {
 	struct pulse_rules rules;
 };
 
+/* A target that is doubted or down; the spans live until the loop turns. */
+struct health_failing {
+	struct roster_target target;
+	bool is_down;
+	int64_t since_ms; /* if it is down */
+	struct span fields[NAMES_MAX];
+	size_t field_count;
+	size_t uses; /* how many fields name it in all */
+};
+
 struct health_options {
 	struct loop *loop;
 	const struct hash_secret *secret;
@@ -75,6 +85,10 @@ struct watch *health_face(struct health *health);
 /* A request to this address is said to have failed. */
 void health_report(struct health *health, const uint8_t *address,
 		   size_t address_len, uint16_t port);
+
+/* Goes through them: from slot 0 on, until it returns 0. */
+uint32_t health_next_failing(const struct health *health, uint32_t slot,
+			     struct health_failing *failing);
 
 const struct health_counters *health_count(const struct health *health);
 const struct roster_counters *health_count_targets(const struct health *health);

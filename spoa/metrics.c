@@ -23,6 +23,40 @@ void metrics_observe(struct metrics_histogram *histogram, int64_t took_us,
 	histogram->sum_us += (uint64_t)took_us * times;
 }
 
+uint64_t metrics_total(const struct metrics_histogram *histogram,
+		       const struct metrics_histogram *before)
+{
+	uint64_t total = 0;
+	size_t i;
+
+	for (i = 0; i <= METRICS_BUCKETS; i++)
+		total += histogram->counts[i] - before->counts[i];
+	return total;
+}
+
+/* Within a bucket the events are taken to be spread evenly. */
+int64_t metrics_quantile(const struct metrics_histogram *histogram,
+			 const struct metrics_histogram *before, double share)
+{
+	double rank = share * (double)metrics_total(histogram, before);
+	double low_us = 0, count;
+	size_t i;
+
+	if (rank <= 0)
+		return -1;
+	for (i = 0; i < METRICS_BUCKETS; i++) {
+		double high_us = (double)metrics_bounds_us[i];
+
+		count = (double)(histogram->counts[i] - before->counts[i]);
+		if (rank <= count)
+			return (int64_t)(low_us +
+					 (high_us - low_us) * rank / count);
+		rank -= count;
+		low_us = high_us;
+	}
+	return metrics_bounds_us[METRICS_BUCKETS - 1];
+}
+
 void metrics_head(FILE *out, const char *name, const char *type,
 		  const char *help)
 {

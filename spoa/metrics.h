@@ -32,6 +32,15 @@ struct metrics_label {
 void metrics_observe(struct metrics_histogram *histogram, int64_t took_us,
 		     uint64_t times);
 
+/* How many there are, less those of `before`. */
+uint64_t metrics_total(const struct metrics_histogram *histogram,
+		       const struct metrics_histogram *before);
+
+/* What `share` of the events since `before` took at most, in microseconds, as
+ * good as the buckets allow; -1 when there was none. */
+int64_t metrics_quantile(const struct metrics_histogram *histogram,
+			 const struct metrics_histogram *before, double share);
+
 /* `type` is counter, gauge or histogram. */
 void metrics_head(FILE *out, const char *name, const char *type,
 		  const char *help);

@@ -549,6 +549,11 @@ const struct redis_store_counters *redis_store_count(struct redis_store *self)
 	return &self->counters;
 }
 
+const char *redis_store_server(const struct redis_store *self)
+{
+	return name_of(self, self->current);
+}
+
 const struct channel_counters *
 redis_store_count_channel(const struct redis_store *self)
 {

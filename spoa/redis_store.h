@@ -61,6 +61,9 @@ struct redis_store_counters {
 const struct redis_store_counters *
 redis_store_count(struct redis_store *redis_store);
 
+/* The name of the server that serves, or that is tried. */
+const char *redis_store_server(const struct redis_store *redis_store);
+
 const struct channel_counters *
 redis_store_count_channel(const struct redis_store *redis_store);
 

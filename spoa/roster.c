@@ -559,3 +559,27 @@ size_t roster_uses(const struct roster *roster, uint32_t slot)
 {
 	return roster->slots[slot].refs;
 }
+
+uint32_t roster_next_failing(const struct roster *roster, uint32_t slot)
+{
+	const uint64_t ranks =
+		UINT64_C(0x0101010101010101) * (ROSTER_DOUBTED | ROSTER_DOWN);
+	uint64_t word;
+
+	for (slot++; slot < roster->top; slot++) {
+		memcpy(&word, &roster->states[slot & ~(uint32_t)(WORD - 1)],
+		       WORD);
+		if (!(word & ranks))
+			slot |= WORD - 1;
+		else if (roster->states[slot] & (ROSTER_DOUBTED | ROSTER_DOWN))
+			return slot;
+	}
+	return 0;
+}
+
+int64_t roster_down_since(const struct roster *roster, uint32_t slot)
+{
+	const struct slot *self = &roster->slots[slot];
+
+	return self->pulse.state == PULSE_DOWN ? self->down_ms : 0;
+}

@@ -119,6 +119,13 @@ void roster_report(struct roster *roster, const uint8_t *address,
 /* What a slot is; lives until it is released. */
 struct roster_target roster_target(const struct roster *roster, uint32_t slot);
 
+/* The first slot after `slot` whose target is doubted or down; 0 when there is
+ * none. */
+uint32_t roster_next_failing(const struct roster *roster, uint32_t slot);
+
+/* Since when a target that is down is; 0 when it is not. */
+int64_t roster_down_since(const struct roster *roster, uint32_t slot);
+
 /* The `i`-th of up to NAMES_MAX fields that name it, or an empty span. */
 struct span roster_field(const struct roster *roster, uint32_t slot, size_t i);
 

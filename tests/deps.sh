@@ -45,6 +45,7 @@ test  mandoc          mandoc
 test  dnsmasq-base    dnsmasq
 test  nghttp2-client  h2load
 test  prometheus      promtool
+test  chromium        chromium
 bench haproxy         haproxy
 bench redis-server    redis-server
 bench redis-tools     redis-benchmark

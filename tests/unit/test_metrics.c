@@ -113,12 +113,33 @@ static void test_histogram_text_is_cumulative(void **state)
 	free(text);
 }
 
+static void test_quantiles(void **state)
+{
+	struct metrics_histogram before = {0}, now;
+
+	(void)state;
+	metrics_observe(&before, 20, 1000);
+	now = before;
+	assert_int_equal(metrics_quantile(&now, &before, 0.5), -1);
+	assert_int_equal(metrics_total(&now, &before), 0);
+	metrics_observe(&now, 200, 100); /* within 100 to 250 */
+	assert_int_equal(metrics_total(&now, &before), 100);
+	assert_int_equal(metrics_quantile(&now, &before, 0.5), 175);
+	assert_int_equal(metrics_quantile(&now, &before, 1), 250);
+	metrics_observe(&now, 5, 300);
+	assert_int_equal(metrics_quantile(&now, &before, 0.5), 6);
+	metrics_observe(&now, INT32_MAX, 10000);
+	assert_int_equal(metrics_quantile(&now, &before, 0.99),
+			 metrics_bounds_us[METRICS_BUCKETS - 1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_families),
 		cmocka_unit_test(test_label_values_stay_within_their_quotes),
 		cmocka_unit_test(test_histogram),
+		cmocka_unit_test(test_quantiles),
 		cmocka_unit_test(test_histogram_text_is_cumulative),
 	};
 

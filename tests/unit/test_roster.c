@@ -610,6 +610,31 @@ static void test_the_version_tells_of_changes(void **state)
 	assert_int_not_equal(*version, before);
 }
 
+/* Slots 1 to 8 are two words of states: both ends and the seam are found. */
+static void test_the_failing_are_found(void **state)
+{
+	uint32_t slots[MAX];
+	int i;
+
+	(void)state;
+	for (i = 0; i < MAX; i++)
+		slots[i] = take(i + 1, "a.test");
+	assert_int_equal(roster_next_failing(roster, 0), 0);
+	use(slots[7]);
+	take_down(slots[7]);
+	use(slots[0]);
+	report(1);
+	assert_int_equal(roster_next_failing(roster, 0), slots[0]);
+	assert_int_equal(roster_next_failing(roster, slots[0]), slots[7]);
+	assert_int_equal(roster_next_failing(roster, slots[7]), 0);
+	assert_int_equal(roster_down_since(roster, slots[0]), 0);
+	assert_true(roster_down_since(roster, slots[7]) > 0);
+	use(slots[6]);
+	report(7);
+	assert_int_equal(roster_next_failing(roster, slots[0]), slots[6]);
+	assert_int_equal(roster_next_failing(roster, slots[6]), slots[7]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -631,6 +656,7 @@ int main(void)
 		TEST(test_a_report_during_a_check),
 		TEST(test_a_check_that_cannot_be_made),
 		TEST(test_the_version_tells_of_changes),
+		TEST(test_the_failing_are_found),
 		TEST(test_no_memory),
 		TEST(test_any_order),
 	};
