@@ -2,11 +2,10 @@
 /*
  * redis_store: the store that Redis is, on one or several servers.
  *
- * The first server that answers serves; when it fails, the next one does, and
- * the first is taken back when it answers again. Lookups that were under way
- * are asked again on the next connection. While no server can be reached it
- * says so at once, and keeps trying with a growing, jittered delay. Where a
- * server turns out to be elsewhere (Sentinel, a cluster), it follows at once.
+ * Which server that is, `servers` says. Lookups that were under way when it
+ * changes are asked again at the next one; while none can be reached the store
+ * says so at once. Redis tells of changes, by `channel`, and an empty hash is
+ * doubted, by `hold`.
  */
 #ifndef SPOA_REDIS_STORE_H
 #define SPOA_REDIS_STORE_H
