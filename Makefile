@@ -105,8 +105,9 @@ $(out)/%.o: %.c Makefile
 unit_rooms := spop session hash host route balance guard cache sweep resolver \
 	sieve redis_url opts log listener bad_routes json metrics html pace
 unit_rooms += lent lender pulse names due roster report
-unit_rooms += hold preload redis_reply
+unit_rooms += hold preload redis_reply replicas
 links_redis_reply := redis_url sieve
+links_replicas := redis_reply redis_url
 links_preload := cache hash log
 links_hold := log
 unit_rooms += checker dns_cache events feedback health

@@ -51,6 +51,7 @@ static const struct option {
 	 "(repeatable: the first that answers)"},
 	{"redis-password-file", "FILE", SHARED,
 	 "password for URLs without one (or environment REDIS_PASSWORD)"},
+	{"sentinel-user", "NAME", SHARED, "user at the sentinels"},
 	{"sentinel-password-file", "FILE", SHARED,
 	 "password for the sentinels (or environment SENTINEL_PASSWORD)"},
 	{"redis-ca", "FILE", SHARED,

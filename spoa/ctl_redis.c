@@ -197,15 +197,20 @@ static bool open_server(struct ctl_redis *redis, const struct redis_url *url)
 static bool ask_sentinel(struct ctl_redis *redis, const struct redis_url *url,
 			 struct redis_url *to)
 {
-	const struct span password[] = {span_of("AUTH"),
-					span_of(url->sentinel_password)};
+	const struct span with_user[] = {span_of("AUTH"),
+					 span_of(url->sentinel_user),
+					 span_of(url->sentinel_password)};
+	const struct span without[] = {span_of("AUTH"),
+				       span_of(url->sentinel_password)};
 	const struct span words[] = {span_of("SENTINEL"),
 				     span_of("get-master-addr-by-name"),
 				     span_of(url->master)};
 	redisReply *reply;
 	bool good;
 
-	if (url->sentinel_password[0] != '\0' && !tell(redis, password, 2))
+	if (url->sentinel_password[0] != '\0' &&
+	    !(url->sentinel_user[0] != '\0' ? tell(redis, with_user, 3)
+					    : tell(redis, without, 2)))
 		return false;
 	reply = ctl_redis_ask(redis, words, ARRAY_LEN(words));
 	if (!reply)

@@ -22,12 +22,14 @@ static bool turn(struct lead *lead, struct span host, uint16_t port)
 	return true;
 }
 
-static void on_named(void *context, struct span host, uint16_t port)
+static void on_named(void *context, const struct redis_address *at,
+		     bool is_replica)
 {
 	struct lead *lead = context;
 
 	lead->hops = 0;
-	if (turn(lead, host, port))
+	lead->role = is_replica ? REDIS_REPLICA : REDIS_MASTER;
+	if (turn(lead, span_of(at->host), at->port))
 		lead->options.turned(lead->options.context,
 				     lead->options.number);
 }
@@ -79,8 +81,10 @@ void lead_return(struct lead *lead)
 {
 	lead->hops = 0;
 	lead->is_asking = false;
-	if (lead->sentinel)
+	if (lead->sentinel) {
+		sentinel_refuse(lead->sentinel);
 		return;
+	}
 	lead->at = 1 - lead->at;
 	lead->urls[lead->at] = *origin(lead);
 	lead->is_known = true;

@@ -27,8 +27,9 @@ struct lead {
 	struct redis_url urls[2];  /* a server in use keeps its own */
 	size_t at;		   /* the one in force */
 	bool is_known;
-	bool is_asking;	   /* the node owns the key only if ASKING */
-	unsigned int hops; /* since a server could be used */
+	bool is_asking;	      /* the node owns the key only if ASKING */
+	enum redis_role role; /* that the server must have */
+	unsigned int hops;    /* since a server could be used */
 };
 
 /* False when there is no memory; lead_fini is due in any case. */

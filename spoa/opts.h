@@ -35,8 +35,9 @@ struct config {
 	struct opts_list redis;
 	struct opts_list allow_target;
 	struct opts_list deny_target;
-	struct opts_item redis_password_file;	 /* text may be NULL */
-	struct opts_item sentinel_password_file; /* as are these: */
+	struct opts_item redis_password_file; /* text may be NULL */
+	struct opts_item sentinel_user;	      /* as are these: */
+	struct opts_item sentinel_password_file;
 	struct opts_item redis_ca;
 	struct opts_item redis_cert;
 	struct opts_item redis_key;

@@ -24,12 +24,15 @@ const struct opts_option opts_table[] = {
 	 .value = "URL",
 	 .help = "redis://[user:password@]host[:port][/db], rediss:// with "
 		 "TLS, redis-sentinel://[user:password@]host[:port],.../NAME"
-		 "[?db=N] or unix:/path[?db=N] (repeatable: the first is "
-		 "preferred)"},
+		 "[?db=N][&read=replica] or unix:/path[?db=N] (repeatable: the "
+		 "first is preferred)"},
 	{"redis-password-file", OPTS_TEXT, PLACE(redis_password_file), NULL,
 	 .value = "FILE", .is_live = true,
 	 .help = "password for URLs without one (or environment "
 		 "REDIS_PASSWORD)"},
+	{"sentinel-user", OPTS_TEXT, PLACE(sentinel_user), NULL,
+	 .value = "NAME",
+	 .help = "user at the sentinels themselves; needs a password for them"},
 	{"sentinel-password-file", OPTS_TEXT, PLACE(sentinel_password_file),
 	 NULL, .value = "FILE", .is_live = true,
 	 .help = "password for the sentinels themselves (or environment "

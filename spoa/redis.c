@@ -13,6 +13,7 @@
 
 enum {
 	PROBE_MS = 1000,     /* for the first answer */
+	ROLE_MS = 1000,	     /* between two looks whether a replica follows */
 	SILENCE_MS = 500,    /* beyond the lookup timeout: it is dead */
 	AGE_MS = 5000,	     /* of a question: it will not be answered */
 	WARN_MS = 10 * 1000, /* at most one warning of a kind */
@@ -23,22 +24,30 @@ enum {
  * lookup without fields. */
 enum command { TRACK_OFF, TRACK_ON, TRACK_INFO, ROLE, PROBE, SCAN, COMMANDS };
 
+/* What is said at most once in WARN_MS. */
+enum warning { WRONG_TYPE, NO_PUBLISH, NO_SCAN, NO_SIZE, WARNINGS };
+
+static const char *const warnings[WARNINGS] = {
+	[WRONG_TYPE] = "the routes key in redis is not a hash",
+	[NO_PUBLISH] = "redis refuses to publish events",
+	[NO_SCAN] = "redis does not list the routes: no preload",
+	[NO_SIZE] = "redis refused HLEN: --empty-guard cannot guard",
+};
+
 struct redis {
 	struct redis_options options;
 	enum { REDIS_OPENING, REDIS_PROBING, REDIS_READY, REDIS_LOST } state;
 	struct redis_wire *wire;
 	struct event *timer; /* of the probe, then of silence */
+	struct event *role;  /* asks a replica again; or NULL */
 	struct lookup_queue sent;
 	struct lookup commands[COMMANDS];
 	bool is_sent[COMMANDS];		/* the command waits for its reply */
 	int64_t ready_ms;		/* when it got ready, or 0 */
 	struct redis_redirect redirect; /* port 0: none */
 	struct scan *scan;		/* that waits for its reply; or NULL */
-	struct log_limit wrong_type;
+	struct log_limit warned[WARNINGS];
 	size_t messages; /* published and not confirmed yet */
-	struct log_limit no_publish;
-	struct log_limit no_scan;
-	struct log_limit no_size;
 };
 
 static int64_t now(struct redis *redis)
@@ -61,6 +70,19 @@ static void lose_plain(struct redis *redis, const char *why)
 void redis_set_timeout(struct redis *redis, int64_t lookup_timeout_ms)
 {
 	redis->options.lookup_timeout_ms = lookup_timeout_ms;
+}
+
+static void warn(struct redis *redis, enum warning what,
+		 const redisReply *reply)
+{
+	uint64_t held;
+
+	if (log_limit_pass(&redis->warned[what], now(redis), WARN_MS, &held))
+		log_warn(warnings[what],
+			 log_text("server", redis->options.place.url->name),
+			 log_text("key", redis->options.place.key),
+			 log_span("error", redis_reply_text(reply)),
+			 log_number("held_back", (int64_t)held));
 }
 
 const struct redis_place *redis_place(const struct redis *redis)
@@ -329,29 +351,17 @@ static void take_tracking(struct redis *redis, enum command command,
 static void take_confirmation(struct redis *redis, struct lookup *message,
 			      const redisReply *reply)
 {
-	uint64_t held;
-
 	free_message(redis, message);
-	if (reply->type == REDIS_REPLY_ERROR &&
-	    log_limit_pass(&redis->no_publish, now(redis), WARN_MS, &held))
-		log_warn("redis refuses to publish events",
-			 log_text("server", redis->options.place.url->name),
-			 log_span("error", redis_reply_text(reply)),
-			 log_number("held_back", (int64_t)held));
+	if (reply->type == REDIS_REPLY_ERROR)
+		warn(redis, NO_PUBLISH, reply);
 }
 
 /* An error that says something of the key, not of the server. */
 static bool is_wrong_type(struct redis *redis, const redisReply *reply)
 {
-	uint64_t held;
-
 	if (!redis_reply_starts(reply, "WRONGTYPE"))
 		return false;
-	if (log_limit_pass(&redis->wrong_type, now(redis), WARN_MS, &held))
-		log_warn("the routes key in redis is not a hash",
-			 log_text("server", redis->options.place.url->name),
-			 log_text("key", redis->options.place.key),
-			 log_number("held_back", (int64_t)held));
+	warn(redis, WRONG_TYPE, reply);
 	return true;
 }
 
@@ -395,13 +405,16 @@ static void take_probe(struct redis *redis, const redisReply *reply)
 
 static void take_role(struct redis *redis, const redisReply *reply)
 {
-	const redisReply *role = reply->elements > 0 ? reply->element[0] : NULL;
+	struct span instead;
 
 	if (reply->type == REDIS_REPLY_ERROR)
 		lose(redis, "ROLE refused", redis_reply_text(reply));
-	else if (!role || !role->str || strcmp(role->str, "master") != 0)
-		lose(redis, "not a master",
-		     role && role->str ? redis_reply_text(role) : span_of("?"));
+	else if (!redis_reply_is_role(reply, redis->options.role, &instead))
+		lose(redis,
+		     redis->options.role == REDIS_MASTER
+			     ? "not a master"
+			     : "not a replica that follows its master",
+		     instead);
 }
 
 static void take_values(struct redis *redis, struct lookup *lookup,
@@ -436,8 +449,6 @@ static void finish_scan(struct redis *redis, enum store_status status)
 
 static void take_scan(struct redis *redis, const redisReply *reply)
 {
-	uint64_t held;
-
 	if (reply->type != REDIS_REPLY_ERROR) {
 		if (redis_reply_scan(reply, redis->scan))
 			finish_scan(redis, STORE_ANSWERED);
@@ -449,11 +460,7 @@ static void take_scan(struct redis *redis, const redisReply *reply)
 		lose(redis, "the key is elsewhere", redis_reply_text(reply));
 		return;
 	}
-	if (log_limit_pass(&redis->no_scan, now(redis), WARN_MS, &held))
-		log_warn("redis does not list the routes: no preload",
-			 log_text("server", redis->options.place.url->name),
-			 log_span("error", redis_reply_text(reply)),
-			 log_number("held_back", (int64_t)held));
+	warn(redis, NO_SCAN, reply);
 	finish_scan(redis, STORE_FAILED);
 }
 
@@ -499,18 +506,12 @@ static void take_command(struct redis *redis, enum command command,
 static void take_ahead(struct redis *redis, struct lookup *lookup,
 		       const redisReply *reply)
 {
-	uint64_t held;
-
 	lookup->ahead--;
 	if (reply->type == REDIS_REPLY_INTEGER)
 		lookup->size = reply->integer;
 	if (reply->type == REDIS_REPLY_ERROR && redis->options.sized &&
-	    redis_reply_starts(reply, "NOPERM") &&
-	    log_limit_pass(&redis->no_size, now(redis), WARN_MS, &held))
-		log_warn("redis refused HLEN: --empty-guard cannot guard",
-			 log_text("server", redis->options.place.url->name),
-			 log_span("error", redis_reply_text(reply)),
-			 log_number("held_back", (int64_t)held));
+	    redis_reply_starts(reply, "NOPERM"))
+		warn(redis, NO_SIZE, reply);
 }
 
 static void on_replied(void *context, const redisReply *reply)
@@ -540,14 +541,33 @@ static void on_replied(void *context, const redisReply *reply)
 		take_command(redis, command, reply);
 }
 
+/* What a replica holds is only worth something while it follows. */
+static void ask_role(struct redis *redis)
+{
+	const char *role[] = {"ROLE"};
+
+	send_command(redis, ROLE, ARRAY_LEN(role), role);
+	if (redis->role)
+		loop_arm(redis->role, ROLE_MS);
+}
+
+static void on_role(evutil_socket_t fd, short what, void *context)
+{
+	struct redis *redis = context;
+
+	(void)fd;
+	(void)what;
+	if (redis->state != REDIS_LOST)
+		ask_role(redis);
+}
+
 static void on_opened(void *context)
 {
 	struct redis *redis = context;
-	const char *role[] = {"ROLE"};
 
 	redis->state = REDIS_PROBING;
-	if (redis->options.is_master_wanted)
-		send_command(redis, ROLE, ARRAY_LEN(role), role);
+	if (redis->options.role != REDIS_ANY)
+		ask_role(redis);
 	send_probe(redis);
 	if (redis->state == REDIS_PROBING)
 		loop_arm(redis->timer, PROBE_MS);
@@ -575,7 +595,11 @@ struct redis *redis_new(const struct redis_options *options)
 	redis->options = *options;
 	TAILQ_INIT(&redis->sent);
 	redis->timer = evtimer_new(options->place.loop->base, on_timer, redis);
-	redis->wire = redis->timer ? redis_wire_new(&wire) : NULL;
+	if (options->role == REDIS_REPLICA)
+		redis->role =
+			evtimer_new(options->place.loop->base, on_role, redis);
+	if (redis->timer && (redis->role || options->role != REDIS_REPLICA))
+		redis->wire = redis_wire_new(&wire);
 	if (!redis->wire) {
 		redis_free(redis);
 		return NULL;
@@ -591,5 +615,7 @@ void redis_free(struct redis *redis)
 	redis_wire_free(redis->wire);
 	if (redis->timer)
 		event_free(redis->timer);
+	if (redis->role)
+		event_free(redis->role);
 	free(redis);
 }

@@ -6,8 +6,9 @@
  * and `-NOAUTH` show here), then carries lookups over a wire, one HMGET each,
  * pipelined, and the commands that let Redis say what changes. At the first
  * trouble it ends: what was under way stays in its queue for the owner, who
- * decides what comes next. A node of a cluster that does not own the key, and
- * a replica where a master is wanted, are trouble too.
+ * decides what comes next. A node of a cluster that does not own the key is
+ * trouble too, and so is a server in another role than the one that is wanted,
+ * or a replica that lost its master.
  */
 #ifndef SPOA_REDIS_H
 #define SPOA_REDIS_H
@@ -21,7 +22,7 @@ struct redis;
 struct redis_options {
 	struct redis_place place;
 	bool is_asking;		   /* say ASKING before each question */
-	bool is_master_wanted;	   /* it must call itself one (ROLE) */
+	enum redis_role role;	   /* that it must call its own (ROLE) */
 	int64_t lookup_timeout_ms; /* silence that makes a server doubtful */
 	/* The server serves. */
 	void (*ready)(void *context, struct redis *redis);

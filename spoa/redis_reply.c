@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 
-#include "redis_url.h"
 #include "sieve.h"
 
 static const char *const error_names[REDIS_ERRORS] = {
@@ -53,6 +52,54 @@ bool redis_reply_starts(const redisReply *reply, const char *code)
 
 	return reply->str && reply->len >= len &&
 	       !memcmp(reply->str, code, len);
+}
+
+static struct span text_at(const redisReply *list, size_t i)
+{
+	return i < list->elements ? redis_reply_text(list->element[i])
+				  : (struct span){0};
+}
+
+struct span redis_reply_find(const redisReply *list, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i + 1 < list->elements; i += 2)
+		if (span_is(text_at(list, i), name))
+			return text_at(list, i + 1);
+	return (struct span){0};
+}
+
+bool redis_reply_address(struct span host, struct span port,
+			 struct redis_address *to)
+{
+	char *end;
+	unsigned long n;
+
+	if (host.len == 0 || host.len >= sizeof(to->host) || port.len == 0 ||
+	    memchr(host.p, '\0', host.len))
+		return false;
+	n = strtoul(port.p, &end, 10); /* hiredis ends its texts with a NUL */
+	memcpy(to->host, host.p, host.len);
+	to->host[host.len] = '\0';
+	to->port = (uint16_t)n;
+	return end == port.p + port.len && n > 0 && n <= UINT16_MAX;
+}
+
+bool redis_reply_is_role(const redisReply *reply, enum redis_role role,
+			 struct span *instead)
+{
+	struct span name = text_at(reply, 0);
+	struct span link = text_at(reply, 3);
+
+	*instead = name.len > 0 ? name : span_of("?");
+	if (role != REDIS_REPLICA)
+		return role == REDIS_ANY || span_is(name, "master");
+	if (!span_is(name, "slave"))
+		return false;
+	if (!span_is(link, "connected"))
+		*instead = link.len > 0 ? link : span_of("?");
+	return span_is(link, "connected");
 }
 
 bool redis_reply_has_flag(const redisReply *info, const char *flag)

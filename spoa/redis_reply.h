@@ -10,6 +10,7 @@
 
 #include <hiredis/hiredis.h>
 
+#include "redis_url.h"
 #include "store.h"
 
 /* Where a node of a cluster says that the key is. */
@@ -53,6 +54,24 @@ struct span redis_reply_text(const redisReply *reply);
 
 /* Does its text begin with `code`? */
 bool redis_reply_starts(const redisReply *reply, const char *code);
+
+/* The text behind `name` in a list of names and values; empty without. */
+struct span redis_reply_find(const redisReply *list, const char *name);
+
+/* False when the texts are no host and port. */
+bool redis_reply_address(struct span host, struct span port,
+			 struct redis_address *to) MUST_CHECK;
+
+/* What a server must be, as it says itself (ROLE). */
+enum redis_role {
+	REDIS_ANY,
+	REDIS_MASTER,
+	REDIS_REPLICA, /* whose link to its master stands */
+};
+
+/* Is it that? Else `*instead` is what it is, and lives as long as the reply. */
+bool redis_reply_is_role(const redisReply *reply, enum redis_role role,
+			 struct span *instead) MUST_CHECK;
 
 /* CLIENT TRACKINGINFO: is one of the flags `flag`? */
 bool redis_reply_has_flag(const redisReply *info, const char *flag);

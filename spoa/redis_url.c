@@ -150,6 +150,12 @@ static bool has_any(struct span text, const char *of)
 	return false;
 }
 
+bool redis_url_is_same(const struct redis_address *a,
+		       const struct redis_address *b)
+{
+	return a->port == b->port && !strcmp(a->host, b->host);
+}
+
 /* One of the sentinels: HOST, HOST:PORT, [IP6] or [IP6]:PORT. */
 static bool read_sentinel(struct span text, struct redis_url *url)
 {
@@ -185,6 +191,26 @@ static bool read_sentinels(struct span list, struct redis_url *url)
 	return url->sentinel_count > 0;
 }
 
+/* What stands behind the `?`: db=N and read=replica, with & between. */
+static bool read_query(const char *text, struct redis_url *url)
+{
+	for (;;) {
+		size_t len = strcspn(text, "&");
+		char word[64];
+
+		if (!copy_text(word, sizeof(word), text, len))
+			return false;
+		if (!strcmp(word, "read=replica"))
+			url->reads_replica = true;
+		else if (strncmp(word, "db=", 3) != 0 || word[3] == '\0' ||
+			 !read_db(word + 3, &url->db))
+			return false;
+		if (text[len] == '\0')
+			return true;
+		text += len + 1;
+	}
+}
+
 /* What stands behind `redis-sentinel://`. */
 static const char *read_sentinel_url(const char *text, struct redis_url *url)
 {
@@ -204,9 +230,8 @@ static const char *read_sentinel_url(const char *text, struct redis_url *url)
 	if (!read_sentinels((struct span){text, (size_t)(slash - text)}, url))
 		return "has a bad list of sentinels: host:port,host:port";
 	slash++;
-	if (query && (strncmp(query, "?db=", 4) != 0 || query[4] == '\0' ||
-		      !read_db(query + 4, &url->db)))
-		return "has a bad query: ?db=N";
+	if (query && !read_query(query + 1, url))
+		return "has a bad query: ?db=N, ?read=replica or both with &";
 	if (!decode(slash, query ? (size_t)(query - slash) : strlen(slash),
 		    url->master, sizeof(url->master)) ||
 	    url->master[0] == '\0' || strpbrk(url->master, "/# \r\n"))

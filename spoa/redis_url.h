@@ -4,7 +4,7 @@
  *
  *   redis://[user:password@]host[:port][/db]         rediss:// with TLS
  *   redis-sentinel://[user:password@]host[:port],.../NAME[?db=N]
- *                                                    rediss-sentinel:// too
+ *                         [&read=replica]            rediss-sentinel:// too
  *   unix:/path[?db=N]
  *
  * With Sentinel, user and password are those of the server that it names.
@@ -32,8 +32,10 @@ struct redis_url {
 	char user[128];	    /* empty is the default user */
 	char password[512]; /* empty is none */
 	bool is_tls;
+	char sentinel_user[128];     /* empty is the default user */
 	char sentinel_password[512]; /* empty is none */
-	char master[128]; /* what Sentinel calls it; empty without Sentinel */
+	bool reads_replica; /* of the master, where there is one to read */
+	char master[128];   /* what Sentinel calls it; empty without Sentinel */
 	struct redis_address sentinels[REDIS_SENTINELS_MAX];
 	size_t sentinel_count;
 };
@@ -42,6 +44,9 @@ struct redis_url {
  * no part of the URL, for it may hold a password. */
 bool redis_url_parse(const char *text, struct redis_url *url,
 		     const char **problem) MUST_CHECK;
+
+bool redis_url_is_same(const struct redis_address *a,
+		       const struct redis_address *b);
 
 /* The server at another address that `url` leads to: a node of its cluster, or
  * the master that Sentinel names. False when the host is too long. */

@@ -52,6 +52,7 @@ bool redis_urls_read(const struct config *config,
 	char password[sizeof(urls[0].password)] = "";
 	char sentinel[sizeof(urls[0].sentinel_password)] = "";
 	const char *problem;
+	const struct opts_item *user = &config->sentinel_user;
 	size_t i;
 
 	if (!read_password(&config->redis_password_file, "REDIS_PASSWORD",
@@ -59,6 +60,13 @@ bool redis_urls_read(const struct config *config,
 	    !read_password(&config->sentinel_password_file, "SENTINEL_PASSWORD",
 			   sentinel, sizeof(sentinel), error))
 		return false;
+	if (user->text && strlen(user->text) >= sizeof(urls[0].sentinel_user))
+		return complain(error, user->where,
+				"a user has at most 127 bytes");
+	if (user->text && sentinel[0] == '\0')
+		return complain(error, user->where,
+				"needs a password: --sentinel-password-file or "
+				"SENTINEL_PASSWORD");
 	for (i = 0; i < list->count; i++) {
 		struct redis_url *url = &urls[i];
 
@@ -66,6 +74,8 @@ bool redis_urls_read(const struct config *config,
 			return complain(error, list->items[i].where, problem);
 		if (url->password[0] == '\0')
 			memcpy(url->password, password, sizeof(password));
+		snprintf(url->sentinel_user, sizeof(url->sentinel_user), "%s",
+			 user->text ? user->text : "");
 		memcpy(url->sentinel_password, sentinel, sizeof(sentinel));
 	}
 	return true;

@@ -5,7 +5,8 @@
  *
  * In this order: the password of the URL, the first line of
  * --redis-password-file, the environment's REDIS_PASSWORD. Sentinels have a
- * password of their own, or none: --sentinel-password-file, SENTINEL_PASSWORD.
+ * user and a password of their own, or none: --sentinel-user,
+ * --sentinel-password-file, SENTINEL_PASSWORD.
  */
 #ifndef SPOA_REDIS_URLS_H
 #define SPOA_REDIS_URLS_H

@@ -4,10 +4,12 @@
  */
 #include "sentinel.h"
 
-#include <stdio.h>
+#include <event2/util.h>
 #include <stdlib.h>
 
 #include "log.h"
+#include "redis_reply.h"
+#include "replicas.h"
 
 enum {
 	INTERVAL_MS = 3000,  /* between two questions, and the patience */
@@ -27,20 +29,27 @@ struct watcher {
 	struct redis_url url; /* of this sentinel itself */
 	struct redis_wire *wire;
 	struct event *timer; /* of the next question or connection */
-	enum { IDLE, WANTS_ADDRESS, WANTS_DETAILS } state;
+	enum { IDLE, WANTS_ADDRESS, WANTS_DETAILS, WANTS_REPLICAS } state;
 	bool is_open;
-	struct redis_address said; /* in the answer under way */
+	struct redis_address said; /* in the answer under way, */
+	uint64_t said_epoch;	   /* this too */
 	struct redis_address master;
+	struct replica_list replicas;
 	uint64_t epoch;	     /* of its configuration */
 	int64_t answered_ms; /* 0: never */
 	struct log_limit lost;
 	struct log_limit unknown;
+	struct log_limit unlisted;
 };
 
 struct sentinel {
 	struct sentinel_options options;
-	struct redis_address master; /* the one that was named */
-	struct event *others;	     /* the end of patience with them */
+	struct redis_address named; /* in use: the master, or a replica */
+	bool is_replica;
+	struct redis_address master; /* as the newest answer has it */
+	struct replicas_avoided avoided;
+	uint64_t random;
+	struct event *others; /* the end of patience with them */
 	size_t count;
 	struct watcher watchers[];
 };
@@ -50,14 +59,15 @@ static int64_t now(const struct sentinel *sentinel)
 	return loop_now(sentinel->options.place.loop);
 }
 
-static bool is_same(const struct redis_address *a,
-		    const struct redis_address *b)
+static bool is_fresh(const struct watcher *watcher)
 {
-	return a->port == b->port && !strcmp(a->host, b->host);
+	return watcher->answered_ms &&
+	       now(watcher->sentinel) - watcher->answered_ms <= AGE_MS;
 }
 
-/* The newest answer; of equally new ones the one that was taken before. */
-static const struct redis_address *newest(const struct sentinel *sentinel)
+/* Who gave the newest answer; of equally new ones one that says what was taken
+ * before. */
+static const struct watcher *newest(const struct sentinel *sentinel)
 {
 	const struct watcher *best = NULL;
 	size_t i;
@@ -65,15 +75,14 @@ static const struct redis_address *newest(const struct sentinel *sentinel)
 	for (i = 0; i < sentinel->count; i++) {
 		const struct watcher *watcher = &sentinel->watchers[i];
 
-		if (!watcher->answered_ms ||
-		    now(sentinel) - watcher->answered_ms > AGE_MS)
+		if (!is_fresh(watcher))
 			continue;
 		if (!best || watcher->epoch > best->epoch ||
 		    (watcher->epoch == best->epoch &&
-		     is_same(&watcher->master, &sentinel->master)))
+		     redis_url_is_same(&watcher->master, &sentinel->master)))
 			best = watcher;
 	}
-	return best ? &best->master : NULL;
+	return best;
 }
 
 static size_t answers(const struct sentinel *sentinel)
@@ -86,41 +95,80 @@ static size_t answers(const struct sentinel *sentinel)
 	return count;
 }
 
-static void name_master(struct sentinel *sentinel)
+/* The replica to read, of those that a sentinel with the newest answer finds
+ * well; false when there is none. */
+static bool choose_replica(const struct sentinel *sentinel, uint64_t epoch,
+			   struct redis_address *to)
 {
-	const struct redis_address *master = newest(sentinel);
+	struct replica_list list = {0};
+	const struct redis_address *at;
+	size_t i;
+
+	for (i = 0; i < sentinel->count; i++)
+		if (is_fresh(&sentinel->watchers[i]) &&
+		    sentinel->watchers[i].epoch == epoch)
+			replicas_add(&list, &sentinel->watchers[i].replicas);
+	at = replicas_choose(&list, &sentinel->avoided,
+			     sentinel->is_replica ? &sentinel->named : NULL,
+			     sentinel->random, now(sentinel));
+	if (at)
+		*to = *at;
+	return at != NULL;
+}
+
+static void name_server(struct sentinel *sentinel)
+{
+	const struct redis_url *url = sentinel->options.place.url;
+	const struct watcher *best = newest(sentinel);
+	struct redis_address at;
+	bool is_replica;
 
 	event_del(sentinel->others);
-	if (!master || is_same(master, &sentinel->master))
+	if (!best)
 		return;
-	sentinel->master = *master;
-	log_info("sentinel names the master",
-		 log_text("master", sentinel->options.place.url->master),
-		 log_text("host", master->host),
-		 log_number("port", master->port));
-	sentinel->options.named(sentinel->options.context,
-				span_of(sentinel->master.host),
-				sentinel->master.port);
+	sentinel->master = best->master;
+	is_replica = url->reads_replica &&
+		     choose_replica(sentinel, best->epoch, &at);
+	if (!is_replica)
+		at = best->master;
+	if (redis_url_is_same(&at, &sentinel->named) &&
+	    is_replica == sentinel->is_replica)
+		return;
+	sentinel->named = at;
+	sentinel->is_replica = is_replica;
+	log_info(is_replica ? "sentinel names a replica"
+			    : "sentinel names the master",
+		 log_text("master", url->master), log_text("host", at.host),
+		 log_number("port", at.port));
+	sentinel->options.named(sentinel->options.context, &at, is_replica);
+}
+
+void sentinel_refuse(struct sentinel *sentinel)
+{
+	if (!sentinel->is_replica)
+		return;
+	replicas_avoid(&sentinel->avoided, &sentinel->named, now(sentinel));
+	loop_arm(sentinel->others, 0);
 }
 
 static void on_others(evutil_socket_t fd, short what, void *context)
 {
 	(void)fd;
 	(void)what;
-	name_master(context);
+	name_server(context);
 }
 
 /* The first one to answer may be the one that knows least. */
-static void take_answer(struct watcher *watcher, uint64_t epoch)
+static void take_answer(struct watcher *watcher)
 {
 	struct sentinel *sentinel = watcher->sentinel;
 
 	watcher->state = IDLE;
-	watcher->epoch = epoch;
+	watcher->epoch = watcher->said_epoch;
 	watcher->master = watcher->said;
 	watcher->answered_ms = now(sentinel);
-	if (sentinel->master.port || answers(sentinel) > sentinel->count / 2)
-		name_master(sentinel);
+	if (sentinel->named.port || answers(sentinel) > sentinel->count / 2)
+		name_server(sentinel);
 	else
 		loop_arm(sentinel->others, OTHERS_MS);
 }
@@ -129,10 +177,12 @@ static void take_answer(struct watcher *watcher, uint64_t epoch)
  * one write, and nothing can happen between. */
 static void ask(struct watcher *watcher)
 {
-	const char *name = watcher->sentinel->options.place.url->master;
+	const struct redis_url *url = watcher->sentinel->options.place.url;
 	const char *unsubscribe[] = {"UNSUBSCRIBE", SWITCHED, PROMOTED};
-	const char *address[] = {"SENTINEL", "GET-MASTER-ADDR-BY-NAME", name};
-	const char *details[] = {"SENTINEL", "MASTER", name};
+	const char *address[] = {"SENTINEL", "GET-MASTER-ADDR-BY-NAME",
+				 url->master};
+	const char *details[] = {"SENTINEL", "MASTER", url->master};
+	const char *replicas[] = {"SENTINEL", "REPLICAS", url->master};
 	const char *subscribe[] = {"SUBSCRIBE", SWITCHED, PROMOTED};
 
 	if (!watcher->is_open || watcher->state != IDLE)
@@ -142,6 +192,8 @@ static void ask(struct watcher *watcher)
 	if (!redis_wire_say(watcher->wire, 3, unsubscribe) ||
 	    !redis_wire_say(watcher->wire, 3, address) ||
 	    !redis_wire_say(watcher->wire, 3, details) ||
+	    (url->reads_replica &&
+	     !redis_wire_say(watcher->wire, 3, replicas)) ||
 	    !redis_wire_say(watcher->wire, 3, subscribe))
 		redis_wire_lose(watcher->wire, "out of memory",
 				(struct span){0});
@@ -170,35 +222,36 @@ static void warn_unknown(struct watcher *watcher)
 
 static bool read_address(const redisReply *reply, struct redis_address *to)
 {
-	const redisReply *host, *port;
-	unsigned long number;
-
-	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2)
-		return false;
-	host = reply->element[0];
-	port = reply->element[1];
-	if (host->type != REDIS_REPLY_STRING || host->len == 0 ||
-	    host->len >= sizeof(to->host) ||
-	    memchr(host->str, '\0', host->len) ||
-	    port->type != REDIS_REPLY_STRING)
-		return false;
-	number = strtoul(port->str, NULL, 10);
-	if (number == 0 || number > UINT16_MAX)
-		return false;
-	memcpy(to->host, host->str, host->len + 1);
-	to->port = (uint16_t)number;
-	return true;
+	return reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+	       redis_reply_address(redis_reply_text(reply->element[0]),
+				   redis_reply_text(reply->element[1]), to);
 }
 
-static uint64_t read_epoch(const redisReply *details)
+/* Who may not see the details has no epoch to tell. */
+static void take_details(struct watcher *watcher, const redisReply *reply)
 {
-	size_t i;
+	struct span epoch = redis_reply_find(reply, "config-epoch");
 
-	for (i = 0; i + 1 < details->elements; i += 2)
-		if (details->element[i]->str && details->element[i + 1]->str &&
-		    !strcmp(details->element[i]->str, "config-epoch"))
-			return strtoull(details->element[i + 1]->str, NULL, 10);
-	return 0;
+	watcher->said_epoch = epoch.len ? strtoull(epoch.p, NULL, 10) : 0;
+	watcher->state = WANTS_REPLICAS;
+	if (!watcher->sentinel->options.place.url->reads_replica)
+		take_answer(watcher);
+}
+
+/* Who may not see them is no reason to do without the master. */
+static void take_replicas(struct watcher *watcher, const redisReply *reply)
+{
+	uint64_t held;
+
+	replicas_read(reply, &watcher->replicas);
+	if (reply->type == REDIS_REPLY_ERROR &&
+	    log_limit_pass(&watcher->unlisted, now(watcher->sentinel), WARN_MS,
+			   &held))
+		log_warn("sentinel does not list the replicas",
+			 log_text("sentinel", watcher->url.name),
+			 log_span("error", redis_reply_text(reply)),
+			 log_number("held_back", (int64_t)held));
+	take_answer(watcher);
 }
 
 /* Confirmations and messages are lists of three that begin with a word. */
@@ -216,10 +269,9 @@ static void on_replied(void *context, const redisReply *reply)
 		if (!strcmp(reply->element[0]->str, "message"))
 			ask(watcher);
 	} else if (watcher->state == WANTS_DETAILS) {
-		/* Who may not see them has no epoch to tell. */
-		take_answer(watcher, reply->type == REDIS_REPLY_ARRAY
-					     ? read_epoch(reply)
-					     : 0);
+		take_details(watcher, reply);
+	} else if (watcher->state == WANTS_REPLICAS) {
+		take_replicas(watcher, reply);
 	} else if (watcher->state == IDLE) {
 		/* Who may not subscribe is asked every INTERVAL_MS. */
 		return;
@@ -303,6 +355,7 @@ static bool init_watcher(struct sentinel *sentinel, size_t number)
 
 	watcher->sentinel = sentinel;
 	to->is_tls = url->is_tls;
+	memcpy(to->user, url->sentinel_user, sizeof(to->user));
 	memcpy(to->password, url->sentinel_password, sizeof(to->password));
 	if (!redis_url_lead(to, span_of(at->host), at->port, to))
 		return false;
@@ -323,6 +376,8 @@ struct sentinel *sentinel_new(const struct sentinel_options *options)
 	if (!sentinel)
 		return NULL;
 	sentinel->options = *options;
+	evutil_secure_rng_get_bytes(&sentinel->random,
+				    sizeof(sentinel->random));
 	sentinel->others =
 		evtimer_new(options->place.loop->base, on_others, sentinel);
 	for (i = 0; i < count && sentinel->others; i++, sentinel->count++)

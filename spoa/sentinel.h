@@ -6,7 +6,8 @@
  * once when one of them announces another master, to which we subscribe. Where
  * they disagree, the newest configuration (`config-epoch`) counts: a sentinel
  * that is cut off knows only older ones. Whether that server is the master it
- * must say itself: see redis.
+ * must say itself: see redis. A URL with `read=replica` leads to a replica that
+ * sentinels find well, and to the master where there is none.
  */
 #ifndef SPOA_SENTINEL_H
 #define SPOA_SENTINEL_H
@@ -17,9 +18,11 @@ struct sentinel;
 
 struct sentinel_options {
 	struct redis_place place; /* its URL is one of Sentinel */
-	/* The master is there now. Called from the loop, when that is news;
-	 * `host` lives during the call. */
-	void (*named)(void *context, struct span host, uint16_t port);
+	/* The server to use is there now: the master, or one of its replicas.
+	 * Called from the loop, when that is news; `at` lives during the call.
+	 */
+	void (*named)(void *context, const struct redis_address *at,
+		      bool is_replica);
 	void *context;
 };
 
@@ -32,7 +35,11 @@ void sentinel_reread(struct sentinel *sentinel);
 
 void sentinel_free(struct sentinel *sentinel);
 
-/* The master does not answer: asks again. */
+/* The server does not answer: asks again. */
 void sentinel_ask(struct sentinel *sentinel);
+
+/* The server that is named cannot be used: if that is a replica, another one is
+ * named, or the master. */
+void sentinel_refuse(struct sentinel *sentinel);
 
 #endif

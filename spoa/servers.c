@@ -272,7 +272,7 @@ static struct redis *open_redis(struct servers *self, size_t number,
 	struct redis_options options = {
 		.place = place_of(self, url),
 		.is_asking = lead->is_asking,
-		.is_master_wanted = lead->sentinel != NULL,
+		.role = lead->role,
 		.lookup_timeout_ms = self->options.lookup_timeout_ms,
 		.ready = on_ready,
 		.lost = on_lost,

@@ -64,8 +64,13 @@ WRONG = {
                 "unix:/x?db=-1", "unix:/x?colour=1", "unix:" + LONG,
                 "rediss://", "redis-sentinel://h:1,i:2",
                 "redis-sentinel://h:1,/name", "redis-sentinel:///name",
-                "rediss-sentinel://h:x/name", "redis-sentinel://h/n?db=x"],
+                "rediss-sentinel://h:x/name", "redis-sentinel://h/n?db=x",
+                "redis-sentinel://h/n?read=master", "redis-sentinel://h/n?",
+                "redis-sentinel://h/n?read=replica&",
+                "redis-sentinel://h/n?db=1&db=", "redis://h?read=replica",
+                "unix:/x?read=replica"],
     "--redis-password-file": ["/no/such/file", "/", ""],
+    "--sentinel-user": ["nobody", "x" * 128],
     "--sentinel-password-file": ["/no/such/file", "/", ""],
     "--redis-ca": ["/no/such/file", "/dev/null", ""],
     "--redis-cert": ["/no/such/file", "/dev/null", ""],
@@ -131,7 +136,9 @@ def test_bad_option(run, options, named):
     ("--redis", "redis://:%40%3a%2F@h"), ("--redis", "rediss://h"),
     ("--redis", "redis-sentinel://h/name"),
     ("--redis", "redis-sentinel://u:p@h:1,[::1]:2,i/my-name?db=3"),
-    ("--redis", "rediss-sentinel://h/name")])
+    ("--redis", "redis-sentinel://h/name?read=replica"),
+    ("--redis", "redis-sentinel://h/name?read=replica&db=3"),
+    ("--redis", "rediss-sentinel://h/name?db=3&read=replica")])
 def test_good_value(run, option, value):
     code, _, err = run("--check", option, value)
     assert (code, err) == (0, "") or code == 0 and "rror" not in err

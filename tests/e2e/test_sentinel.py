@@ -261,6 +261,47 @@ def test_acl(ask, redis_binary):
         until(lambda: "ROLE refused" in ask.agent.log(), "the line")
 
 
+def readme_rights():
+    text = (kit.process.TOP / "README.md").read_text()
+    line = next(line for line in text.splitlines() if "+sentinel|" in line)
+    return line.split("SETUSER router", 1)[1].split()
+
+
+RIGHTS_OF_SENTINEL = readme_rights()[2:]
+
+
+@pytest.mark.parametrize("without", [None, *(
+    right for right in RIGHTS_OF_SENTINEL if right[0] in "+&")])
+def test_user_of_the_sentinels(ask, without):
+    """The rights that the README lists are enough, and each is needed: without
+    it one is not asked, not told, or refused."""
+    with kit.Redis() as server, kit.Sentinel(server.binary,
+                                             server.port) as sentinel:
+        server.cmd("HSET", "routes", "a.example", T)
+        with Speaker(sentinel.where) as say:
+            say("ACL", "SETUSER", *[right for right in (
+                "router", *readme_rights()) if right != without])
+            say("ACL", "LOG", "RESET")
+        ask.start(f"redis-sentinel://127.0.0.1:{sentinel.port}/{NAME}"
+                  "?read=replica",
+                  options=("--sentinel-user", "router"),
+                  env={"SENTINEL_PASSWORD": "password"})
+        until(lambda: 'refused: NOPERM' in ask.agent.log() or
+              ask("a.example").target == T, "an answer, or a refusal")
+
+        def denied():
+            with Speaker(sentinel.where) as say:
+                flat = say("ACL", "LOG")
+                return [line[line.index("object") + 1] for line in flat]
+        if without:
+            until(denied, "a refusal")
+            assert set(denied()) == {without[1:]}
+        else:
+            comes(ask, "a.example", T)
+            time.sleep(0.3)
+            assert not denied()
+
+
 # -- scripted ones ------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@
  * the sentinel (its low bits; 0x80 ends its connection first, 0x40 lets time
  * pass) and the length
  * of the piece, then the piece. Whoever is named is a host with a port.
+ * Replicas are read when the input is of odd length.
  */
 #include "fuzz.h"
 
@@ -14,10 +15,13 @@
 
 static size_t names;
 
-static void on_named(void *context, struct span host, uint16_t port)
+static void on_named(void *context, const struct redis_address *at,
+		     bool is_replica)
 {
 	(void)context;
-	MUST(host.len > 0 && host.len < 256 && port > 0);
+	(void)is_replica;
+	MUST(at->host[0] != '\0' && at->port > 0);
+	MUST(memchr(at->host, '\0', sizeof(at->host)));
 	names++;
 }
 
@@ -85,6 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	MUST(loop_init(&loop));
 	MUST(redis_url_parse("redis-sentinel://a:1,b:2,c:3/main", &url,
 			     &problem));
+	url.reads_replica = len % 2 != 0;
 	sentinel = sentinel_new(&options);
 	MUST(sentinel != NULL);
 	loop_turn(&loop);

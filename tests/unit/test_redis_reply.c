@@ -161,12 +161,68 @@ static void test_values(void **state)
 	assert_int_equal(values[0].kind, STORE_VALUE);
 }
 
+static void test_role(void **state)
+{
+	static const struct {
+		const char *reply;
+		enum redis_role role;
+		const char *instead; /* NULL: it is that */
+	} cases[] = {
+		{"*1\r\n+master\r\n", REDIS_MASTER, NULL},
+		{"*1\r\n+slave\r\n", REDIS_MASTER, "slave"},
+		{"*1\r\n+masters\r\n", REDIS_MASTER, "masters"},
+		{"*1\r\n+sentinel\r\n", REDIS_MASTER, "sentinel"},
+		{"*1\r\n+master\r\n", REDIS_REPLICA, "master"},
+		{"*5\r\n+slave\r\n+h\r\n:1\r\n+connected\r\n:7\r\n",
+		 REDIS_REPLICA, NULL},
+		{"*5\r\n+slave\r\n+h\r\n:1\r\n+sync\r\n:7\r\n", REDIS_REPLICA,
+		 "sync"},
+		{"*3\r\n+slave\r\n+h\r\n:1\r\n", REDIS_REPLICA, "?"},
+		{"*4\r\n+slave\r\n+h\r\n:1\r\n:2\r\n", REDIS_REPLICA, "?"},
+		{"*0\r\n", REDIS_MASTER, "?"},
+		{"*-1\r\n", REDIS_REPLICA, "?"},
+		{"*1\r\n:1\r\n", REDIS_MASTER, "?"},
+		{"+master\r\n", REDIS_MASTER, "?"},
+		{"+x\r\n", REDIS_ANY, NULL},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		redisReply *reply = parse(cases[i].reply);
+		struct span instead;
+
+		if (redis_reply_is_role(reply, cases[i].role, &instead) !=
+		    !cases[i].instead)
+			fail_msg("%s", cases[i].reply);
+		if (cases[i].instead)
+			assert_true(span_is(instead, cases[i].instead));
+		freeReplyObject(reply);
+	}
+}
+
+static void test_find(void **state)
+{
+	redisReply *reply =
+		parse("*7\r\n+a\r\n+b\r\n:1\r\n+c\r\n+d\r\n:2\r\n+e\r\n");
+
+	(void)state;
+	assert_true(span_is(redis_reply_find(reply, "a"), "b"));
+	assert_int_equal(redis_reply_find(reply, "b").len, 0);
+	assert_int_equal(redis_reply_find(reply, "d").len, 0);
+	assert_int_equal(redis_reply_find(reply, "e").len, 0);
+	freeReplyObject(reply);
+	reply = parse("-ERR a b\r\n");
+	assert_int_equal(redis_reply_find(reply, "a").len, 0);
+	freeReplyObject(reply);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_redirect),
-		cmocka_unit_test(test_scan),
-		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_redirect), cmocka_unit_test(test_scan),
+		cmocka_unit_test(test_values),	 cmocka_unit_test(test_role),
+		cmocka_unit_test(test_find),
 	};
 
 	return cmocka_run_group_tests_name("redis_reply", tests, NULL, NULL);

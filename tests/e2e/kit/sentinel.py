@@ -41,12 +41,17 @@ class Watched(contextlib.ExitStack):
     def __init__(self, binary, sentinels=3, replicas=1, options=(), lines=()):
         super().__init__()
         self.binary = binary
+        options = (*options, "--repl-diskless-sync-delay", "0")
         master = self.enter_context(Redis(*options, binary=binary))
         self.servers = [master]
         for _ in range(replicas):
             self.servers.append(self.enter_context(Redis(
                 *options, "--replicaof", "127.0.0.1", str(master.port),
-                "--repl-diskless-sync-delay", "0", binary=binary)))
+                binary=binary)))
+        # a sentinel looks at a replica's link every 10 s only
+        for replica in self.servers[1:]:
+            until(lambda replica=replica: replica.info(
+                "master_link_status") == "up", "a replica", 30)
         self.sentinels = [self.enter_context(
             Sentinel(binary, master.port, lines=lines))
             for _ in range(sentinels)]
