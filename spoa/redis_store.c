@@ -261,7 +261,7 @@ const struct redis_store_counters *redis_store_count(struct redis_store *self)
 
 const char *redis_store_server(const struct redis_store *self)
 {
-	return name_of(self, self->current);
+	return servers_name(self->servers);
 }
 
 const struct channel_counters *

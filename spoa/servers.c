@@ -449,6 +449,11 @@ void servers_reread(struct servers *self)
 		lead_reread(&self->seats[i].lead);
 }
 
+const char *servers_name(const struct servers *self)
+{
+	return name_of(self, self->current);
+}
+
 const struct servers_counters *servers_count(const struct servers *self)
 {
 	return &self->counters;

@@ -61,6 +61,9 @@ void servers_set_timeout(struct servers *servers, int64_t lookup_timeout_ms);
 /* The passwords of the URLs are others now: the next connection says them. */
 void servers_reread(struct servers *servers);
 
+/* For people: the server that serves, or that is being tried. */
+const char *servers_name(const struct servers *servers);
+
 const struct servers_counters *servers_count(const struct servers *servers);
 
 #endif
