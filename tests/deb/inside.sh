@@ -108,10 +108,18 @@ ok "what was reloaded is in force" bash -c \
 ok "the same process serves on" same "$(main_pid)" "$before"
 
 # -- it hangs, it dies ----------------------------------------------------------------
+mkdir -p /run/systemd/system/$unit.d
+printf '[Service]\nWatchdogSec=3s\n' >/run/systemd/system/$unit.d/soon.conf
+systemctl daemon-reload
+systemctl restart "$unit"
+before=$(main_pid)
 kill -STOP "$before"
 ok "the watchdog starts one anew that hangs" bash -c \
 	"p=\$(systemctl show -P MainPID $unit) && [ \$p != $before ] && [ \$p != 0 ]"
 ok "and it answers" body app1.example one
+rm -r /run/systemd/system/$unit.d
+systemctl daemon-reload
+systemctl restart "$unit"
 before=$(main_pid)
 kill -KILL "$before"
 ok "one that died is started anew" bash -c \
@@ -138,10 +146,12 @@ systemctl start redis-server
 ok "with Redis again an unknown host is 404" answers new.example 404
 
 # -- several ---------------------------------------------------------------------------------
-sed 's/^#listen = .*/listen = 127.0.0.1:12320/; s/^admin = .*//; s|/snapshot$|/snapshot-two|' \
-	$conf >/etc/spoa-router/two.conf
-ok "a second instance starts" systemctl enable --now --quiet spoa-router@two.service
-ok "it listens" bash -c 'exec 3<>/dev/tcp/127.0.0.1/12320'
+ok "a second instance starts" systemctl enable --now --quiet spoa-router@12320.service
+sed -i 's/#server agent2 .*/server agent2 127.0.0.1:12320/' /etc/haproxy/router.cfg
+systemctl reload haproxy
+systemctl stop "$unit" spoa-router.socket
+ok "and serves alone while the first is stopped" body app1.example one
+systemctl start "$unit"
 score=$(systemd-analyze security --no-pager "$unit" 2>/dev/null |
 	sed -n 's/.*exposure level for.*: \([0-9]*\)\.\([0-9]*\) .*/\1\2/p')
 ok "systemd calls its exposure 2.0 at most ($score)" test "${score:-100}" -le 20

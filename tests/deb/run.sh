@@ -30,13 +30,15 @@ make_root() {
 	mv "$root.part" "$root"
 }
 
-# in_root ROOT CMD...: with the network of this machine, nothing booted.
+# in_root ROOT CMD...: with the network of this machine, nothing booted. (What it
+# says of its folder below /run is of no concern.)
 in_root() {
 	local root=$1
 	shift
 	systemd-nspawn --quiet --register=no --keep-unit --pipe -D "$root" \
 		--bind-ro="$top:/src" --setenv=DEBIAN_FRONTEND=noninteractive \
-		--setenv=DEB_BUILD_OPTIONS="${DEB_BUILD_OPTIONS-}" "$@"
+		--setenv=DEB_BUILD_OPTIONS="${DEB_BUILD_OPTIONS-}" "$@" \
+		2> >(grep -v '/run/systemd/nspawn/propagate' >&2)
 }
 
 # make_deb SUITE: `make deb`, on this machine if it is of that suite, else on a
@@ -87,7 +89,7 @@ use_deb() {
 	in_root "$root" sh -c 'apt-get -qq install -y --no-install-recommends --download-only /root/spoa-router_*.deb'
 	SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet --boot \
 		--register=no --keep-unit --private-network --console=pipe \
-		-M "spoa$$" -D "$root" --volatile=overlay \
+		-M "spoa-$1-$$" -D "$root" --volatile=overlay \
 		--bind-ro="$top/tests:/mnt" --bind-ro="$top/docs:/docs" >"$log" 2>&1 </dev/null &
 	pid=$!
 	# shellcheck disable=SC2064 # the process of now
