@@ -116,7 +116,7 @@ def test_commands_run(shell, text):
 
 
 def first_words(text, start):
-    """The strings of the argument that begins at start."""
+    """The strings of the argument that begins at start, or of its table."""
     end, depth, quoted = start, 0, False
     while depth or quoted or text[end] not in ",)":
         if text[end] == "\\":
@@ -126,7 +126,11 @@ def first_words(text, start):
         elif not quoted:
             depth += {"(": 1, ")": -1}.get(text[end], 0)
         end += 1
-    joined = re.sub(r'"\s*"', "", text[start:end])
+    argument = text[start:end]
+    table = re.match(r"\s*(\w+)\[", argument)
+    if table:
+        argument = re.search(rf"\b{table[1]}\[\w*\] = {{(.*?)}};", text, re.S)[1]
+    joined = re.sub(r'"\s*"', "", argument)
     return re.findall(r'"((?:[^"\\]|\\.)*)"', joined)
 
 
