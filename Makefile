@@ -12,11 +12,16 @@ TLS_PKGS := libevent_openssl openssl
 TLS      ?= $(shell $(PKG_CONFIG) --exists $(TLS_PKGS) 2>/dev/null && echo 1)
 tls      := $(filter-out 0,$(TLS))
 
+# The same for systemd's notifications and sockets.
+SYSTEMD ?= $(shell $(PKG_CONFIG) --exists libsystemd 2>/dev/null && echo 1)
+systemd := $(filter-out 0,$(SYSTEMD))
+
 SAN     ?=
 variant := $(if $(SAN),$(SAN),release)
-out     := build/$(variant)$(if $(tls),,-plain)
+out     := build/$(variant)$(if $(tls),,-plain)$(if $(systemd),,-alone)
 
-PKGS     := libevent_core libevent_extra hiredis $(if $(tls),$(TLS_PKGS))
+PKGS     := libevent_core libevent_extra hiredis $(if $(tls),$(TLS_PKGS)) \
+	$(if $(systemd),libsystemd)
 
 comma    := ,
 warnings := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
@@ -43,6 +48,7 @@ no_lto := $(if $(lto),-fno-lto)
 
 base_cflags := -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -O2 -g \
 	$(warnings) $(if $(WERROR),-Werror) $(if $(tls),-DWITH_TLS) \
+	$(if $(systemd),-DWITH_SYSTEMD) \
 	$(hardening) $(sanitize) $(lto)
 base_ldflags := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed \
 	$(sanitize)
@@ -81,7 +87,7 @@ $(agent): $(patsubst %,$(out)/spoa/%.o,$(filter-out $(ctl_own),$(rooms))) \
 $(routectl): $(patsubst %,$(out)/spoa/%.o,$(ctl_own) $(ctl_shared))
 $(routectl): PKGS += jansson
 
-# What was built with or without TLS is not taken for the other.
+# What was built with or without a library is not taken for the other.
 ifeq ($(SAN),)
 stamp := build/variant-$(notdir $(out))
 $(stamp):
@@ -342,7 +348,7 @@ help:
 	@echo 'make test-docker  build the image, use docker-compose.yml'
 	@echo 'make deps    install all that building and testing need'
 	@echo 'make clean   remove build/'
-	@echo 'Variables: HAPROXY=/a,/b  SAN=address  TLS=0  WERROR=1  CC  CFLAGS  TESTS'
+	@echo 'Variables: HAPROXY=/a,/b  SAN=address  TLS=0  SYSTEMD=0  WERROR=1  CC  CFLAGS  TESTS'
 
 .PHONY: clean
 clean:

@@ -146,7 +146,8 @@ void conns_end_turn(struct conns *conns)
 	conn_end_turn(&conns->shared);
 }
 
-/* Accepts what waits, then closes the listeners. */
+/* Accepts what waits, then closes the listeners. What waits at a socket that
+ * another keeps open is for whoever comes after us. */
 static void close_listeners(struct conns *conns)
 {
 	size_t i;
@@ -157,9 +158,10 @@ static void close_listeners(struct conns *conns)
 		socklen_t len = sizeof(address);
 		int fd;
 
-		while ((fd = accept4(listener->fd, (struct sockaddr *)&address,
+		while (!listener->address.is_foreign &&
+		       (fd = accept4(listener->fd, (struct sockaddr *)&address,
 				     &len, SOCK_NONBLOCK | SOCK_CLOEXEC)) >=
-		       0) {
+			       0) {
 			open_conn(conns, fd, (struct sockaddr *)&address);
 			len = sizeof(address);
 		}

@@ -226,6 +226,61 @@ int listener_open(const struct listener_address *address, bool reuse_port,
 void listener_close(int fd, const struct listener_address *address)
 {
 	close(fd);
-	if (address->address.any.sa_family == AF_UNIX)
+	if (address->address.any.sa_family == AF_UNIX && !address->is_foreign)
 		unlink(address->address.unix_path.sun_path);
+}
+
+static int socket_option(int fd, int option)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 ? value
+								     : -1;
+}
+
+bool listener_adopt(int fd, int type, struct listener_address *address,
+		    const char **problem)
+{
+	memset(address, 0, sizeof(*address));
+	address->is_foreign = true;
+	address->len = sizeof(address->address.storage);
+	*problem = "not a socket of the Internet or of Unix";
+	if (getsockname(fd, &address->address.any, &address->len) != 0 ||
+	    (address->address.any.sa_family != AF_INET &&
+	     address->address.any.sa_family != AF_INET6 &&
+	     address->address.any.sa_family != AF_UNIX))
+		return false;
+	*problem = type == SOCK_STREAM ? "must be a stream that listens"
+				       : "must take datagrams";
+	if (socket_option(fd, SO_TYPE) != type ||
+	    (type == SOCK_STREAM && socket_option(fd, SO_ACCEPTCONN) != 1))
+		return false;
+	*problem = "cannot be used without blocking";
+	return evutil_make_socket_nonblocking(fd) == 0 &&
+	       evutil_make_socket_closeonexec(fd) == 0;
+}
+
+void listener_print(const struct listener_address *address,
+		    char text[LISTENER_TEXT_MAX])
+{
+	const struct sockaddr *any = &address->address.any;
+	char ip[INET6_ADDRSTRLEN] = "";
+	struct sockaddr_in6 v6;
+	struct sockaddr_in v4;
+
+	if (any->sa_family == AF_UNIX) {
+		snprintf(text, LISTENER_TEXT_MAX, "unix:%s",
+			 address->address.unix_path.sun_path);
+	} else if (any->sa_family == AF_INET) {
+		memcpy(&v4, any, sizeof(v4));
+		evutil_inet_ntop(AF_INET, &v4.sin_addr, ip, sizeof(ip));
+		snprintf(text, LISTENER_TEXT_MAX, "%s:%u", ip,
+			 ntohs(v4.sin_port));
+	} else {
+		memcpy(&v6, any, sizeof(v6));
+		evutil_inet_ntop(AF_INET6, &v6.sin6_addr, ip, sizeof(ip));
+		snprintf(text, LISTENER_TEXT_MAX, "[%s]:%u", ip,
+			 ntohs(v6.sin6_port));
+	}
 }

@@ -25,8 +25,9 @@ struct listener_address {
 		struct sockaddr_storage storage;
 	} address;
 	socklen_t len;
-	int mode;    /* of a Unix socket's file */
-	gid_t group; /* of a Unix socket's file, or -1 */
+	int mode;	 /* of a Unix socket's file */
+	gid_t group;	 /* of a Unix socket's file, or -1 */
+	bool is_foreign; /* another opened the socket, and keeps it open */
 };
 
 /* Reads `text`; on failure `*problem` says what is wrong. */
@@ -46,7 +47,18 @@ int listener_open_datagram(const struct listener_address *address,
 			   bool reuse_port,
 			   char error[LISTENER_ERROR_MAX]) MUST_CHECK;
 
-/* Closes it, and removes a Unix socket's file. */
+enum { LISTENER_TEXT_MAX = 128 };
+
+/* Takes over a socket of this type that another opened; `stream` ones must
+ * listen. False with what is wrong with it. */
+bool listener_adopt(int fd, int type, struct listener_address *address,
+		    const char **problem) MUST_CHECK;
+
+/* Writes the address as an option has it. */
+void listener_print(const struct listener_address *address,
+		    char text[LISTENER_TEXT_MAX]);
+
+/* Closes it, and removes a Unix socket's file, unless it is foreign. */
 void listener_close(int fd, const struct listener_address *address);
 
 #endif

@@ -13,16 +13,20 @@
 #include "agent.h"
 #include "log.h"
 #include "reload.h"
+#include "systemd.h"
 
 #ifndef VERSION
 #define VERSION "unknown"
 #endif
+
+#define SERVING "serving"
 
 struct app {
 	struct settings settings;
 	struct sockets sockets;
 	struct loop loop;
 	struct agent agent;
+	struct systemd *systemd;
 	struct event *signals[3];
 	bool is_cut; /* a second signal: stop at once */
 	int argc;
@@ -40,16 +44,27 @@ static void log_library(int severity, const char *message)
 		log_warn("libevent", log_text("said", message));
 }
 
+static void reload(struct app *app)
+{
+	bool done;
+
+	systemd_say_reloading();
+	done = reload_settings(&app->agent, app->argc, app->argv);
+	systemd_say_ready(done ? SERVING
+			       : "serving; the last reload was refused");
+}
+
 static void on_signal(evutil_socket_t number, short what, void *context)
 {
 	struct app *app = context;
 
 	(void)what;
 	if (number == SIGHUP) {
-		reload_settings(&app->agent, app->argc, app->argv);
+		reload(app);
 		return;
 	}
 	log_info("stopping", log_number("signal", number));
+	systemd_say_stopping();
 	app->is_cut = conns_are_stopping(app->agent.conns);
 	conns_stop(app->agent.conns);
 }
@@ -93,6 +108,8 @@ static bool serve(struct app *app)
 	    !agent_open(agent, &app->loop, &app->settings, &app->sockets,
 			app->error))
 		return false;
+	app->systemd = systemd_new(&app->loop);
+	systemd_say_ready(SERVING);
 	log_info("started", log_text("version", VERSION),
 		 log_number("pid", getpid()));
 	while (!app->is_cut && !conns_are_stopped(agent->conns))
@@ -105,9 +122,9 @@ static bool serve(struct app *app)
 
 static void print_version(void)
 {
-	printf("spoa-router %s (libevent %s, hiredis %d.%d.%d)\n", VERSION,
-	       event_get_version(), HIREDIS_MAJOR, HIREDIS_MINOR,
-	       HIREDIS_PATCH);
+	printf("spoa-router %s (libevent %s, hiredis %d.%d.%d, %s systemd)\n",
+	       VERSION, event_get_version(), HIREDIS_MAJOR, HIREDIS_MINOR,
+	       HIREDIS_PATCH, systemd_is_known() ? "with" : "without");
 }
 
 static bool run(struct app *app)
@@ -148,6 +165,7 @@ int main(int argc, char **argv)
 	if (!done)
 		fprintf(stderr, "spoa-router: %s\n", app->error);
 	agent_close(&app->agent);
+	systemd_free(app->systemd);
 	close_loop(app);
 	sockets_close(&app->sockets);
 	settings_free(&app->settings);

@@ -86,6 +86,9 @@ bool opts_parse(int argc, char *const *argv, struct config *config,
 
 void opts_free(struct config *config);
 
+/* Was the option given neither in the file nor on the command line? */
+bool opts_is_default(const struct config *config, const char *name);
+
 /* Calls `show` for each value in force; a repeatable option has several. */
 void opts_show(const struct config *config,
 	       void (*show)(void *context, const struct opts_value *value),

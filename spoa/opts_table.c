@@ -190,6 +190,15 @@ static void format_value(const struct config *config,
 		snprintf(text, OPTS_TEXT_MAX, "%s", opts_words(option)[number]);
 }
 
+bool opts_is_default(const struct config *config, const char *name)
+{
+	size_t i = 0;
+
+	while (strcmp(opts_table[i].name, name) != 0)
+		i++;
+	return !config->where[i] || !strcmp(config->where[i], "default");
+}
+
 void opts_show(const struct config *config,
 	       void (*show)(void *context, const struct opts_value *value),
 	       void *context)

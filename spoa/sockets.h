@@ -3,7 +3,9 @@
  * sockets: all addresses that the program serves, bound before anything else
  * begins.
  *
- * Whoever serves one takes its descriptor; the others are closed at the end.
+ * systemd may have opened some before: those named "admin" and "feedback" are
+ * for these, all others for HAProxy. Whoever serves one takes its descriptor;
+ * the others are closed at the end.
  */
 #ifndef SPOA_SOCKETS_H
 #define SPOA_SOCKETS_H

@@ -19,6 +19,7 @@ build libhiredis-dev  lib:hiredis
 build libinih-dev     lib:inih
 build libjansson-dev  lib:jansson
 build libssl-dev      lib:openssl
+build libsystemd-dev  lib:libsystemd
 deb   debhelper       dh
 deb   dpkg-dev        dpkg-buildpackage
 deb   fakeroot        fakeroot
@@ -44,6 +45,7 @@ test  binutils        readelf
 test  mandoc          mandoc
 test  dnsmasq-base    dnsmasq
 test  nghttp2-client  h2load
+test  systemd         systemd-analyze
 test  prometheus      promtool
 test  chromium        chromium
 bench haproxy         haproxy

@@ -50,6 +50,7 @@ ROOMS = {
     # L3: input and output
     "loop": BASE,
     "listener": BASE,
+    "systemd": BASE | {"loop"},
     "dns_cache": BASE | {"dns", "hash", "loop", "log"},
     "checker": BASE | {"loop", "roster"},
     "health": BASE | {"balance", "checker", "guard", "hash", "loop", "roster",
