@@ -159,7 +159,7 @@ fuzz_targets := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard \
 fuzz_rooms := $(filter-out main routectl,$(rooms))
 replays := $(fuzz_targets:%=$(out)/tests/fuzz/replay_%)
 
-$(out)/rooms.a: $(fuzz_rooms:%=$(out)/spoa/%.o)
+$(out)/rooms.a: $(fuzz_rooms:%=$(out)/spoa/%.o) $(assets:%=$(out)/assets/%.o)
 	@rm -f $@ && $(AR) rcs $@ $^
 
 $(replays): $(out)/tests/fuzz/replay_%: $(out)/tests/fuzz/fuzz_%.o \
@@ -174,7 +174,7 @@ unit: $(unit_tests) $(replays)
 FUZZ_SECONDS ?= 60
 fuzz_kinds := fuzz cover
 fuzz_flags := -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -g \
-	$(warnings) $(if $(tls),-DWITH_TLS)
+	$(warnings) $(if $(tls),-DWITH_TLS) $(if $(systemd),-DWITH_SYSTEMD)
 flags_fuzz := -O1 -fsanitize=fuzzer-no-link$(comma)address$(comma)undefined \
 	-fno-sanitize-recover=all
 flags_cover := -O0 -fprofile-instr-generate -fcoverage-mapping \
@@ -187,7 +187,8 @@ build/$(1)/%.o: %.c Makefile
 	@mkdir -p $$(@D)
 	@clang $$(fuzz_flags) $$(flags_$(1)) -MMD -MP -c -o $$@ $$<
 
-build/$(1)/rooms.a: $$(fuzz_rooms:%=build/$(1)/spoa/%.o)
+build/$(1)/rooms.a: $$(fuzz_rooms:%=build/$(1)/spoa/%.o) \
+		$(assets:%=$(out)/assets/%.o)
 	@rm -f $$@ && $$(AR) rcs $$@ $$^
 
 $$(fuzz_targets:%=build/$(1)/fuzz_%): build/$(1)/fuzz_%: \
