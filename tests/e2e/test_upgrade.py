@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""The agent is restarted under load, as an upgrade does: no request fails.
+
+RESTARTS=20 for the figure; RATE=2000 requests a second.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+import kit
+from kit.agent import Agent
+from kit.process import Process, free_port
+from kit.supervisor import Activated
+from resp import until
+
+RESTARTS = int(os.environ.get("RESTARTS", "3"))
+RATE = int(os.environ.get("RATE", "2000"))
+CLIENTS = 20
+
+
+class Target(Process):
+    """A worker that is quick enough: a HAProxy that says 200."""
+
+    def __init__(self, binary):
+        self.binary = binary
+        super().__init__("target")
+        (self.folder / "cfg").write_text(
+            "defaults\n mode http\n timeout client 1m\n timeout server 1m\n"
+            " timeout connect 1s\n"
+            f"frontend f\n bind 127.0.0.1:{self.port}\n"
+            " http-request return status 200 content-type text/plain"
+            " string ok\n")
+        self.start()
+
+    def command(self):
+        return [self.binary, "-f", str(self.folder / "cfg")]
+
+
+class Load:
+    """h2load at a rate, over connections that are kept, and what it saw."""
+
+    def __init__(self, port, seconds):
+        self.total = RATE * seconds
+        self.process = subprocess.Popen(
+            ["h2load", "--h1", "-c", str(CLIENTS), "-n", str(self.total),
+             f"--rps={RATE // CLIENTS}", f"http://127.0.0.1:{port}/"],
+            stdout=subprocess.PIPE, text=True)
+
+    @property
+    def running(self):
+        return self.process.poll() is None
+
+    def end(self, seconds):
+        out = self.process.communicate(timeout=seconds)[0]
+        return {name: int(count) for count, name in re.findall(
+            r"(\d+) (succeeded|failed|errored|timeout|[2345]xx)", out)}
+
+
+@pytest.fixture
+def site(haproxy_binary, redis):
+    """site(agent) -> HAProxy with the sample configuration; all hosts lead to
+    a target."""
+    target = Target(haproxy_binary)
+    redis.cmd("HSET", "routes", "*", f"127.0.0.1:{target.port}")
+    started = [target]
+
+    def begin(agent):
+        started.append(kit.HAProxy(haproxy_binary, agent))
+        return started[-1]
+    yield begin
+    for process in reversed(started):
+        process.close()
+
+
+def run(haproxy, restart):
+    """Restarts under load until it was done often enough."""
+    started = time.monotonic()
+    restart()
+    each = time.monotonic() - started + 0.5
+    load = Load(haproxy.port, int(3 + RESTARTS * each * 1.5))
+    for _ in range(RESTARTS):
+        time.sleep(0.5)  # a while of peace: this is load, not a fact
+        restart()
+    assert load.running, "the load ended before the last restart"
+    seen = load.end(180)
+    print(seen)
+    assert seen["2xx"] == seen["succeeded"] == load.total, seen
+
+
+def test_restart_with_sockets_of_systemd(site, redis):
+    with Activated("--redis", redis.url) as agent:
+        haproxy = site(agent)
+
+        def restart():
+            assert agent.stop() == 0
+            agent.start()
+        run(haproxy, restart)
+
+
+def test_takeover_with_reuse_port(site, redis):
+    options = ("--listen", f"127.0.0.1:{free_port()}", "--reuse-port",
+               "--redis", redis.url)
+    running = [Agent(*options)]
+    haproxy = site(running[0])
+
+    def takeover():
+        running.append(Agent(*options, wait=False))
+        until(lambda: 'msg="started"' in running[-1].log(), "the new one", 20)
+        assert running[0].stop(signal.SIGTERM) == 0
+        running.pop(0).close()
+    try:
+        run(haproxy, takeover)
+    finally:
+        running[0].close()
