@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 
 import kit
+from kit.admin import Admin
 from resp import until
 from spop import Peer
-from test_admin import Admin
 
 HOST = "app.example"
 

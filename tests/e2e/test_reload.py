@@ -8,9 +8,9 @@ import pytest
 
 import kit
 from kit.agent import Agent
+from kit.admin import Admin
 from resp import until
 from spop import Peer
-from test_admin import Admin
 from test_fastpath import start as start_fast, workers  # noqa: F401
 from test_haproxy_choices import Load
 
