@@ -290,6 +290,8 @@ placed = \
 	644:docs/man/spoa-router.conf.5:$(PREFIX)/share/man/man5/spoa-router.conf.5 \
 	644:docs/man/routectl.1:$(PREFIX)/share/man/man1/routectl.1 \
 	644:spoa/routectl.bash-completion:$(PREFIX)/share/bash-completion/completions/routectl \
+	644:README.md:$(doc)/README.md \
+	$(foreach f,$(wildcard docs/*.md),644:$f:$(doc)/$f) \
 	$(foreach f,$(examples),644:$f:$(doc)/examples/$(notdir $f))
 placed_units = \
 	$(foreach f,$(units),644:$f:$(PREFIX)/lib/systemd/system/$(notdir $f)) \
@@ -311,7 +313,7 @@ install: all
 uninstall:
 	@$(each_placed) rm -f $$to; done
 	@! cmp -s docs/spoa-router.conf $(DESTDIR)$(conf) || rm $(DESTDIR)$(conf)
-	@for d in $(dir $(conf)) $(doc)/examples $(doc); do \
+	@for d in $(dir $(conf)) $(doc)/docs $(doc)/examples $(doc); do \
 		rmdir $(DESTDIR)$$d 2>/dev/null || true; done
 
 # The Debian package, made from a copy of the sources, in build/deb.
