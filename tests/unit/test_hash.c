@@ -4,6 +4,8 @@
  */
 #include "kit.h"
 
+#include <stdio.h>
+
 #include "../../spoa/hash.h"
 
 /* SipHash-1-3 of the bytes 0, 1, 2, ... with the key 0, 1, ..., 15: the first
@@ -50,11 +52,35 @@ static void test_secret_and_length_count(void **state)
 			hash_span(&a, (struct span){zeros, i + 1}));
 }
 
+/* Whoever finds hosts that share a bucket under one secret has found nothing
+ * about another: they are spread as any hosts are. */
+static void test_collisions_end_with_the_secret(void **state)
+{
+	enum { FIELDS = 512, BUCKETS = 256 };
+	const struct hash_secret a = {kit_random(), kit_random()};
+	const struct hash_secret b = {kit_random(), kit_random()};
+	unsigned int in_bucket[BUCKETS] = {0}, found = 0, most = 0;
+	char text[32];
+	size_t i, bucket;
+
+	(void)state;
+	for (i = 0; found < FIELDS; i++) {
+		snprintf(text, sizeof(text), "h%zu.example", i);
+		if (hash_span(&a, span_of(text)) % BUCKETS != 0)
+			continue;
+		found++;
+		bucket = hash_span(&b, span_of(text)) % BUCKETS;
+		most = ++in_bucket[bucket] > most ? in_bucket[bucket] : most;
+	}
+	assert_in_range(most, 2, 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_known_values),
 		cmocka_unit_test(test_secret_and_length_count),
+		cmocka_unit_test(test_collisions_end_with_the_secret),
 	};
 
 	return cmocka_run_group_tests_name("hash", tests, NULL, NULL);

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""Attacks that hold out: what an agent must bear without harm to others.
+
+HOSTS=10000000 takes as many invented hosts as a real flood would bring."""
+
+import os
+import random
+import struct
+import threading
+import time
+
+import pytest
+
+import kit
+import spop
+from kit.agent import binary
+from resp import Speaker, sanitized, until
+from spop import Peer, hello, integer, question
+
+HOSTS = int(os.environ.get("HOSTS", 300000))
+REAL, BATCH = 1000, 200
+MIB = 1 << 20
+# What the agent may grow by; a sanitizer keeps what is freed.
+SLACK = 512 * MIB if sanitized(binary()) else 0
+
+
+@pytest.fixture
+def redis():
+    with kit.Redis() as found:
+        with Speaker(found.where) as say:
+            pairs = [word for i in range(REAL)
+                     for word in (f"real{i}.example", "10.0.0.1:80")]
+            say("HSET", "routes", *pairs, "*.wild.example", "10.0.0.2:80")
+        yield found
+
+
+def ratio_of_hits(peer, hosts):
+    """How many of these are answered from the cache."""
+    found = peer.ask_all(hosts)
+    assert all(answer.status == "ok" for answer in found)
+    return sum(answer.source == "cache" for answer in found) / len(found)
+
+
+class Flood(threading.Thread):
+    """Asks for invented hosts on a connection of its own."""
+
+    def __init__(self, where, count, form):
+        super().__init__(daemon=True)
+        self.where, self.count, self.asked, self.error = where, count, 0, None
+        mark = "0" * 16
+        self.parts = question(form.format(mark)).split(mark.encode())
+        self.start()
+
+    def questions(self):
+        """BATCH of them, each for a host that nobody has; all ids are 1."""
+        drawn = os.urandom(8 * BATCH).hex().encode()
+        begin, end = self.parts
+        return b"".join(begin + drawn[at:at + 16] + end
+                        for at in range(0, len(drawn), 16))
+
+    def run(self):
+        try:
+            with Peer(self.where, timeout=60) as peer:
+                while self.asked < self.count:
+                    peer.send(self.questions())
+                    self.skip_answers(peer)
+                    self.asked += BATCH
+        except Exception as error:  # shown by the one who waits
+            self.error = error
+
+    @staticmethod
+    def skip_answers(peer):
+        held, at, count = bytearray(), 0, 0
+        while count < BATCH:
+            held += peer.sock.recv(1 << 18)
+            while len(held) - at >= 4:
+                size, = struct.unpack_from(">I", held, at)
+                if len(held) - at < 4 + size:
+                    break
+                assert held[at + 4] == spop.ACK
+                at, count = at + 4 + size, count + 1
+
+
+@pytest.mark.parametrize("real, form", [
+    ("real{}.example", "{}.net"),
+    ("real{}.example", "{}" + ".x" * 100),
+    ("h{}.wild.example", "{}.example"),
+    ("h{}.wild.example", "{}.a.b.c.d.e.f.g.h.i"),
+])
+def test_invented_hosts_do_not_hurt_real_ones(start_agent, redis, real, form):
+    """Memory stays within its bound, real hosts, behind a wildcard too, are
+    answered from the cache, and Redis is asked once for an invented one."""
+    agent = start_agent("--redis", redis.url, "--ttl", "1m", "--negative-ttl",
+                        "1m", "--cache-size", "100000",
+                        "--lookup-timeout", "10s")
+    real = [real.format(i) for i in range(REAL)]
+    with Peer(agent.where, timeout=60) as peer, Speaker(redis.where) as say:
+        until(lambda: peer.ask("real0.example").status == "ok", "Redis")
+        ratio_of_hits(peer, real)
+        assert ratio_of_hits(peer, real) == 1
+        rest, calls = agent.rss(), say.calls("hmget")
+        flood = Flood(agent.where, HOSTS // 4, form)
+        ratios, worst = [], 0
+        while flood.is_alive():
+            ratios.append(ratio_of_hits(peer, random.sample(real, 200)))
+            worst = max(worst, agent.rss())
+        flood.join()
+        calls = say.calls("hmget") - calls
+        assert not flood.error
+        mean = sum(ratios) / len(ratios)
+        print(f"{flood.asked} invented hosts, {len(ratios) * 200} real ones "
+              f"{100 * mean:.3f} % from the cache, {calls} HMGETs, memory "
+              f"{rest >> 10} to {worst >> 10} KiB")
+        assert mean >= 0.99
+        assert worst - rest < 12 * MIB + SLACK
+        assert calls <= flood.asked + len(ratios) * 2 + REAL
+    assert agent.stop() == 0
