@@ -15,6 +15,7 @@ dir=${ENGINE_DIR:-$top/build/docker}
 phase=$1
 shift
 mkdir -p "$dir/cli-plugins" "$dir/bin"
+run=$(mktemp -d) # for sockets, whose paths must be short
 
 unpack() {
 	[ -e "$dir/unpacked" ] || "$top/tests/get-peers.sh" trixie "$dir/unpacked" \
@@ -28,8 +29,8 @@ unpack() {
 # start WRAPPER...: the engine, below a command that puts it where it belongs.
 start() {
 	rm -rf "$dir/data/network"
-	"$@" -H "$DOCKER_HOST" --data-root "$dir/data" --exec-root "$dir/exec" \
-		-p "$dir/pid" >>"$dir/log" 2>&1 &
+	"$@" -H "$DOCKER_HOST" --data-root "$dir/data" --exec-root "$run/exec" \
+		-p "$run/pid" >>"$dir/log" 2>&1 &
 	for _ in $(seq 300); do
 		docker info >/dev/null 2>&1 && return
 		sleep 0.1
@@ -40,10 +41,11 @@ start() {
 
 stop() {
 	local pid
-	pid=$(cat "$dir/pid" 2>/dev/null) || pid=
+	pid=$(cat "$run/pid" 2>/dev/null) || pid=
 	[ -z "$pid" ] || kill "$pid" 2>/dev/null || pid=
 	while [ -n "$pid" ] && [ -d "/proc/$pid" ]; do sleep 0.1; done
 	[ "$phase" != run ] || ip netns del "$ENGINE_NETNS" 2>/dev/null || true
+	rm -rf "$run" 2>/dev/null || true
 }
 
 # import NAME PACKAGES CHANGE...: an image of Debian 13 with these packages, unless
@@ -74,8 +76,8 @@ import_all() {
 }
 
 unpack
-export PATH=$dir/bin:$PATH DOCKER_HOST=unix://$dir/socket DOCKER_CONFIG=$dir
-export ENGINE_NETNS=spoa-docker
+export PATH=$dir/bin:$PATH DOCKER_HOST=unix://$run/socket DOCKER_CONFIG=$dir
+export ENGINE_NETNS=spoa-docker-$$
 trap stop EXIT
 case $phase in
 build)

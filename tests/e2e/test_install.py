@@ -16,11 +16,6 @@ FILES = {
     "sbin/spoa-router",
     "share/bash-completion/completions/routectl",
     "share/doc/spoa-router/README.md",
-    "share/doc/spoa-router/docs/migration.md",
-    "share/doc/spoa-router/docs/runbook.md",
-    "share/doc/spoa-router/docs/scaling.md",
-    "share/doc/spoa-router/docs/security.md",
-    "share/doc/spoa-router/docs/sizing.md",
     "share/doc/spoa-router/examples/haproxy-fastpath.cfg",
     "share/doc/spoa-router/examples/haproxy.cfg",
     "share/doc/spoa-router/examples/spoe-router-fastpath.conf",
@@ -29,7 +24,9 @@ FILES = {
     "share/man/man5/spoa-router.conf.5",
     "share/man/man8/spoa-router.8",
 } | {f"lib/systemd/system/{path.name}" for ending in ("service", "socket")
-     for path in (TOP / "debian").glob(f"*.{ending}")}
+     for path in (TOP / "debian").glob(f"*.{ending}")
+} | {f"share/doc/spoa-router/docs/{path.name}"
+     for path in (TOP / "docs").glob("*.md")}
 
 
 @pytest.fixture
