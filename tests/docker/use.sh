@@ -58,8 +58,13 @@ check "its health is known" bash -c \
 	"docker inspect -f '{{.State.Health.Status}}' $first | grep -qx healthy"
 
 # -- what breaks ------------------------------------------------------------------
+check "a route may name two services" redis HSET routes two.cloud.com "ruby:9000, php:9000"
+both() { [ "$(for _ in $(seq 10); do get two.cloud.com; done | grep -o '^[a-z]* on ' | sort -u | wc -l)" = 2 ]; }
+check "both serve in turn" both
 compose kill ruby >/dev/null 2>&1
 check "a killed worker is 503" answers new.cloud.com 503
+check "unless the route names another" always two.cloud.com
+check "which serves alone" from two.cloud.com php
 check "until its route changes" redis HSET routes new.cloud.com php:9000
 check "and traffic follows" from new.cloud.com php
 docker kill "$first" >/dev/null
