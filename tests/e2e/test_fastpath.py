@@ -466,3 +466,24 @@ def test_files_differ_in_the_fast_path_only():
                for line in more), more
     plain, fast = rules("spoe-router.conf"), rules("spoe-router-fastpath.conf")
     assert [line for line in plain if line not in fast] == []
+
+
+def test_a_target_that_goes_down_is_taken_back(start, haproxy_binary):
+    """HAProxy holds its answer for seconds; the check that fails ends that at
+    once, and the page is that of a host that is down."""
+    with kit.Worker("victim") as victim:
+        bench = start(haproxy_binary, "--check-interval", "200ms",
+                      "--check-fall", "1", "--check-rise", "1")
+        bench.route("app.test", f"{victim.target}; check tcp")
+        bench.route("other.test", bench.workers[1])
+        bench.lend("app.test", "other.test")
+        victim.kill()
+        until(lambda: "target is down" in bench.agent.log(), "the check", 20)
+        until(lambda: "app.test" not in bench.haproxy.lent(), "taking back",
+              3)
+        reply = bench.ask("app.test")
+        assert (reply.status, reply.body) == (503, b"503 this host is down\n")
+        assert bench.ask("other.test").worker == "two"
+        victim.start()
+        until(lambda: bench.ask("app.test").status == 200, "it to be up", 20)
+        bench.lend("app.test")
