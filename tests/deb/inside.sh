@@ -184,6 +184,14 @@ for page in /docs/*.md; do
 		"$(sed -n '/^```systemd$/,/^```$/{/^```/!p}' "$page")"
 done
 
+connects_as() {
+	runuser -u "$1" -- curl -s -m 1 --unix-socket /run/spoa-router/spoa.sock http://x/
+	[ $? != 7 ] # it could connect, whatever it then heard
+}
+ok "haproxy may use its Unix socket" connects_as haproxy
+ok "and nobody else" not connects_as nobody
+rm -r /etc/systemd/system/spoa-router.socket.d
+
 # -- gone -----------------------------------------------------------------------------------
 ok "it is removed" apt-get -qq remove -y spoa-router
 ok "nothing of it runs" not grep -qsx spoa-router /proc/[0-9]*/comm
