@@ -108,13 +108,16 @@ $(out)/%.o: %.c Makefile
 
 # A unit test links its own room and the rooms named here, nothing else: the
 # linker proves the layers.
-unit_rooms := spop session hash host route balance guard cache sweep resolver \
-	sieve redis_url opts log listener bad_routes json metrics html pace
+unit_rooms := spop session hash host route balance guard slab cache sweep \
+	resolver sieve redis_url opts log listener bad_routes json metrics \
+	html pace
 unit_rooms += lent lender pulse names due roster report
 unit_rooms += hold preload redis_reply replicas
+links_slab := pages
+links_cache := hash pages slab
 links_redis_reply := redis_url sieve
 links_replicas := redis_reply redis_url
-links_preload := cache hash log
+links_preload := cache log $(links_cache)
 links_hold := log
 unit_rooms += checker dns_cache events feedback health
 # Those whose loop has a clock of the test's own.
@@ -130,19 +133,19 @@ links_ctl_render := ctl_report json
 links_ctl_opts := opts opts_table
 links_ctl_report := json
 links_session := spop
-links_cache := hash
 links_opts := opts_table
 links_roster := due hash names pulse
 links_bad_routes := hash log route
-links_sweep := cache hash
-links_routes := balance cache guard hash route session spop
+links_sweep := cache $(links_cache)
+links_routes := balance cache guard route session spop $(links_cache)
 links_balance := route
 links_pace := metrics
 links_resolver := flights host sweep walk routes $(links_routes)
 links_lent := hash
 links_lender := lent resolver $(links_resolver)
 unit_tests := $(unit_rooms:%=$(out)/tests/unit/test_%)
-wraps := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
+wraps := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup \
+	-Wl,--wrap=slab_alloc,--wrap=pages_map
 unit_libs = $(wraps) $(shell $(PKG_CONFIG) --libs cmocka jansson) $(libs)
 
 .SECONDEXPANSION:

@@ -7,6 +7,9 @@
 
 #include <stdlib.h>
 
+#include "pages.h"
+#include "slab.h"
+
 enum {
 	BUCKETS_MIN = 64,  /* before the first split */
 	SIEVE_STEPS = 64,  /* entries that one eviction may pass over */
@@ -50,7 +53,8 @@ struct ring {
 struct cache {
 	struct cache_options options;
 	struct hash_secret secret;
-	uint64_t random; /* xorshift state; never 0 */
+	uint64_t random;    /* xorshift state; never 0 */
+	struct slabs slabs; /* of the entries */
 	/* Linear hashing: buckets 0 to `mask` and, of those below `split`,
 	 * their twins above the mask. The array is as long as it will ever be,
 	 * but only what is used of it is touched. */
@@ -108,6 +112,17 @@ static void set_bounds(struct cache *cache, size_t values_max)
 		cache->absents.max = CACHE_ABSENT_SHARE;
 }
 
+/* The first buckets stay in small pages: so a small cache is small. */
+static struct entry **map_buckets(size_t count)
+{
+	return pages_map(count * sizeof(struct entry *), PAGES_BLOCK);
+}
+
+static void unmap_buckets(struct entry **buckets, size_t count)
+{
+	pages_unmap(buckets, count * sizeof(struct entry *));
+}
+
 struct cache *cache_new(const struct cache_options *options,
 			const struct hash_secret *secret)
 {
@@ -122,34 +137,13 @@ struct cache *cache_new(const struct cache_options *options,
 	set_bounds(cache, options->values_max);
 	set_young(cache);
 	cache->room = buckets_for(options->values_max);
-	cache->buckets = calloc(cache->room, sizeof(struct entry *));
+	slab_init(&cache->slabs);
+	cache->buckets = map_buckets(cache->room);
 	if (!cache->buckets) {
 		free(cache);
 		return NULL;
 	}
 	return cache;
-}
-
-static void free_ring(struct ring *ring)
-{
-	struct entry *entry = ring->oldest;
-
-	while (entry) {
-		struct entry *newer = entry->newer;
-
-		free(entry);
-		entry = newer;
-	}
-}
-
-void cache_free(struct cache *cache)
-{
-	if (!cache)
-		return;
-	free_ring(&cache->values);
-	free_ring(&cache->absents);
-	free(cache->buckets);
-	free(cache);
 }
 
 const struct cache_counters *cache_count(const struct cache *cache)
@@ -170,6 +164,42 @@ static size_t value_offset(size_t field_len)
 static char *entry_value(struct entry *entry)
 {
 	return entry->bytes + value_offset(entry->field_len);
+}
+
+/* Bytes that an entry takes. */
+static size_t entry_size(size_t field_len, size_t value_len)
+{
+	return offsetof(struct entry, bytes) + value_offset(field_len) +
+	       value_len;
+}
+
+static void free_entry(struct cache *cache, struct entry *entry)
+{
+	slab_free(&cache->slabs, entry,
+		  entry_size(entry->field_len, entry->value_len));
+}
+
+static void free_ring(struct cache *cache, struct ring *ring)
+{
+	struct entry *entry = ring->oldest;
+
+	while (entry) {
+		struct entry *newer = entry->newer;
+
+		free_entry(cache, entry);
+		entry = newer;
+	}
+}
+
+void cache_free(struct cache *cache)
+{
+	if (!cache)
+		return;
+	free_ring(cache, &cache->values);
+	free_ring(cache, &cache->absents);
+	slab_fini(&cache->slabs);
+	unmap_buckets(cache->buckets, cache->room);
+	free(cache);
 }
 
 uint32_t cache_hash(const struct cache *cache, struct span field)
@@ -222,13 +252,6 @@ static void split_bucket(struct cache *cache)
 static struct ring *ring_of(struct cache *cache, bool is_absent)
 {
 	return is_absent ? &cache->absents : &cache->values;
-}
-
-/* Bytes that an entry takes. */
-static size_t entry_size(size_t field_len, size_t value_len)
-{
-	return offsetof(struct entry, bytes) + value_offset(field_len) +
-	       value_len;
 }
 
 static void link_entry(struct ring *ring, struct entry *entry)
@@ -290,7 +313,7 @@ static void remove_entry(struct cache *cache, struct entry **slot)
 	if (cache->walked == entry)
 		cache->walked = next_walked(cache, entry);
 	unlink_entry(ring_of(cache, entry->is_absent), entry);
-	free(entry);
+	free_entry(cache, entry);
 }
 
 /* Removes one entry of a ring: the first from the hand on that was not used
@@ -345,12 +368,12 @@ static bool grow_buckets(struct cache *cache, size_t values_max)
 
 	if (room <= cache->room)
 		return true;
-	buckets = calloc(room, sizeof(struct entry *));
+	buckets = map_buckets(room);
 	if (!buckets)
 		return false;
 	memcpy(buckets, cache->buckets,
 	       (cache->mask + 1 + cache->split) * sizeof(struct entry *));
-	free(cache->buckets);
+	unmap_buckets(cache->buckets, cache->room);
 	cache->buckets = buckets;
 	cache->room = room;
 	return true;
@@ -664,7 +687,7 @@ static struct entry *add_entry(struct cache *cache, uint32_t hash,
 	struct entry **bucket;
 
 	trim_ring(cache, ring, ring->max - 1);
-	entry = malloc(entry_size(field.len, len));
+	entry = slab_alloc(&cache->slabs, entry_size(field.len, len));
 	if (!entry) {
 		cache->counters.failures++;
 		return NULL;

@@ -21,6 +21,7 @@ FRAMES = 200_000
 SHAPES = [(1, 1, 20_000), (4, 16, FRAMES), (4, 128, FRAMES)]
 MISSES = 40_000
 MILLION = 1_000_000
+SCATTERED = 2_654_435_761  # a prime stride: hosts in no order of memory
 
 
 def agent_alone(folder):
@@ -85,12 +86,11 @@ def many_hosts(folder):
     before, rows = agent.rss_kib(), []
     for hosts in (1000, 100_000, MILLION):
         load(agent, 4, 128, hosts, hosts)
-        costs = [load(agent, 4, 128, FRAMES, hosts, n * 199_933 %
-                      (hosts - min(hosts, FRAMES) + 1))[0]
-                 for n in range(ROUNDS)]
+        costs = [load(agent, 4, 128, FRAMES, hosts, n * FRAMES,
+                      stride=SCATTERED)[0] for n in range(ROUNDS)]
         rows.append({"hosts": hosts, "agent_ns": median(costs)})
     per_route = (agent.rss_kib() - before) * 1024 / MILLION
-    show("By number of cached hosts, 4 x 128", ["hosts", "agent ns"],
+    show("By number of cached hosts, 4 x 128, hosts in random order", ["hosts", "agent ns"],
          [[f"{row['hosts']:,}", row["agent_ns"]] for row in rows])
     print(f"\nMemory: {per_route:.0f} bytes a route, all in, at 1,000,000 "
           "cached routes (20-byte host, one target)", flush=True)
@@ -115,11 +115,12 @@ def miss_path(folder):
     fill(redis, count)
     fill(redis, count, key="lookups", digits=12)
     agent = start_agent(redis, "--lookup-timeout", "5s")
-    load(agent, 4, 16, 1000, 1000)
+    load(agent, 4, 16, MISSES, count, 0, stride=SCATTERED)
     runs = []
-    for n in range(ROUNDS):
+    for n in range(1, ROUNDS + 1):
         theirs, before = redis_benchmark(redis, count), redis.cpu_ns()
-        ns, _ = load(agent, 4, 16, MISSES, 1000, 0, 100, 1000 + n * MISSES)
+        ns, _ = load(agent, 4, 16, MISSES, count, n * MISSES,
+                     stride=SCATTERED)
         runs.append((ns, (redis.cpu_ns() - before) / MISSES, theirs))
     row = dict(zip(("agent_ns", "redis_ns", "redis_benchmark_ns"),
                    map(median, zip(*runs))))

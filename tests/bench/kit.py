@@ -116,11 +116,11 @@ def start_floor(*arguments, core=0):
 
 
 def load(server, connections, in_flight, frames, hosts, first=0, percent=0,
-         new=0):
+         new=0, stride=1):
     """(CPU ns per answer, answers per second); all answers must be `ok`."""
     before, start = server.cpu_ns(), time.monotonic()
     run = on_core(1, [BUILD / "load", server.where, connections, in_flight,
-                      frames, hosts, first, percent, new],
+                      frames, hosts, first, percent, new, stride],
                   stdout=subprocess.PIPE, text=True)
     answered, ok = map(int, run.communicate()[0].split())
     seconds = time.monotonic() - start

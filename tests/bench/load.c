@@ -2,13 +2,16 @@
 /*
  * load: asks an agent as HAProxy would, without HAProxy.
  *
- *   load PORT CONNECTIONS IN-FLIGHT FRAMES HOSTS FIRST [PERCENT UNSEEN]
+ *   load PORT CONNECTIONS IN-FLIGHT FRAMES HOSTS FIRST
+ *        [PERCENT UNSEEN [STRIDE]]
  *
  * Opens connections, greets, and on each keeps writing IN-FLIGHT NOTIFYs at
  * once and reading as many ACKs, until FRAMES were answered in all. Hosts are
- * hNNNNNNN.example.com, HOSTS of them from FIRST on, in turn; PERCENT of the
- * questions are for other hosts, from UNSEEN on, each once. Prints how many
- * ACKs came and how many said `ok`.
+ * hNNNNNNN.example.com, those below HOSTS in turn from FIRST on; PERCENT of the
+ * questions are for other hosts, from UNSEEN on, each once. With STRIDE, prime
+ * to HOSTS, the n-th host is n * STRIDE modulo HOSTS: all of them once before
+ * any comes again, but in no order that memory knows. Prints how many ACKs came
+ * and how many said `ok`.
  */
 #include <arpa/inet.h>
 #include <stdint.h>
@@ -31,7 +34,7 @@ struct peer {
 
 static struct {
 	struct peer peers[PEERS];
-	unsigned long in_flight, frames, hosts, host, first, percent, unseen;
+	unsigned long in_flight, frames, hosts, host, percent, unseen, stride;
 	unsigned long asked, answered, ok;
 	uint8_t out[BUFFER];
 } load;
@@ -62,7 +65,7 @@ static unsigned long next_host(void)
 
 	if ((n + 1) * load.percent / 100 > n * load.percent / 100)
 		return load.unseen++;
-	return load.first + load.host++ % load.hosts;
+	return load.host++ * load.stride % load.hosts;
 }
 
 static uint8_t *put_notify(uint8_t *p, uint64_t id)
@@ -160,14 +163,15 @@ int main(int argc, char **argv)
 	int epoll = epoll_create1(0);
 	unsigned long connections, i;
 
-	if (argc != 7 && argc != 9)
+	if (argc < 7 || argc == 8 || argc > 10)
 		return 2;
 	connections = strtoul(argv[2], NULL, 10);
 	load.in_flight = strtoul(argv[3], NULL, 10);
 	load.frames = strtoul(argv[4], NULL, 10);
 	load.hosts = strtoul(argv[5], NULL, 10);
-	load.first = strtoul(argv[6], NULL, 10);
-	if (argc == 9) {
+	load.host = strtoul(argv[6], NULL, 10);
+	load.stride = argc > 9 ? strtoul(argv[9], NULL, 10) : 1;
+	if (argc > 8) {
 		load.percent = strtoul(argv[7], NULL, 10);
 		load.unseen = strtoul(argv[8], NULL, 10);
 	}

@@ -77,7 +77,8 @@ uint64_t kit_allocations(void)
 	return kit.allocations;
 }
 
-/* The tests are linked with --wrap for the allocating functions. */
+/* The tests are linked with --wrap for the allocating functions; those of a
+ * room are not there in each test. */
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *old, size_t size);
@@ -85,6 +86,10 @@ void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *old, size_t size);
 char *__wrap_strdup(const char *text);
+void *__real_slab_alloc(void *slabs, size_t size) __attribute__((weak));
+void *__wrap_slab_alloc(void *slabs, size_t size);
+void *__real_pages_map(size_t size, size_t small) __attribute__((weak));
+void *__wrap_pages_map(size_t size, size_t small);
 
 static bool must_fail(void)
 {
@@ -117,4 +122,14 @@ char *__wrap_strdup(const char *text)
 	char *copy = must_fail() ? NULL : __real_malloc(size);
 
 	return copy ? memcpy(copy, text, size) : NULL;
+}
+
+void *__wrap_slab_alloc(void *slabs, size_t size)
+{
+	return must_fail() ? NULL : __real_slab_alloc(slabs, size);
+}
+
+void *__wrap_pages_map(size_t size, size_t small)
+{
+	return must_fail() ? NULL : __real_pages_map(size, small);
 }
