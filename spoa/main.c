@@ -99,12 +99,30 @@ static void close_loop(struct app *app)
 		loop_fini(&app->loop);
 }
 
+static bool drop_privileges(struct app *app)
+{
+	const struct user *user = &app->settings.user;
+	char why[USER_WHY_MAX];
+
+	if (user->name[0] == '\0')
+		return true;
+	if (!user_become(user, why)) {
+		snprintf(app->error, sizeof(app->error), "%.200s: %.200s",
+			 app->settings.config.user.where, why);
+		return false;
+	}
+	log_info("privileges dropped", log_text("user", user->name),
+		 log_number("uid", user->uid), log_number("gid", user->gid));
+	return true;
+}
+
 static bool serve(struct app *app)
 {
 	struct agent *agent = &app->agent;
 
 	if (!watch_signals(app) ||
 	    !sockets_open(&app->sockets, &app->settings, app->error) ||
+	    !drop_privileges(app) ||
 	    !agent_open(agent, &app->loop, &app->settings, &app->sockets,
 			app->error))
 		return false;

@@ -110,6 +110,8 @@ const struct opts_option opts_table[] = {
 	{"max-waiting", OPTS_NUMBER, PLACE(max_waiting), "65536", 1, 10000000,
 	 .value = "N", .is_live = true,
 	 .help = "most requests that wait for Redis"},
+	{"user", OPTS_TEXT, PLACE(user), NULL, .value = "NAME",
+	 .help = "who to be once all sockets are open: NAME or NAME:GROUP"},
 	{"log-level", OPTS_CHOICE, PLACE(log_level), "info", .value = "LEVEL",
 	 .words = level_words, .is_live = true,
 	 .help = "debug, info, warn or error"},

@@ -69,6 +69,16 @@ static bool read_admin(const struct reader *in)
 	return true;
 }
 
+static bool read_user(const struct reader *in)
+{
+	const struct opts_item *item = &in->settings->config.user;
+	const char *problem;
+
+	return !item->text ||
+	       user_parse(item->text, &in->settings->user, &problem) ||
+	       complain(in, item->where, problem);
+}
+
 static bool read_rules(const struct reader *in, const struct opts_list *list,
 		       struct guard_rules *rules)
 {
@@ -124,7 +134,7 @@ bool settings_read(struct settings *settings, int argc, char *const *argv,
 	if (config->help || config->version)
 		return true;
 	return read_addresses(&in) && read_tables(&in) && read_admin(&in) &&
-	       read_guard(&in) &&
+	       read_user(&in) && read_guard(&in) &&
 	       redis_urls_read(config, settings->urls, error) && read_tls(&in);
 }
 

@@ -16,6 +16,7 @@
 #include "opts.h"
 #include "redis_url.h"
 #include "tls.h"
+#include "user.h"
 
 struct settings {
 	struct config config;
@@ -25,6 +26,7 @@ struct settings {
 	struct fastpath_address tables[OPTS_LIST_MAX];
 	struct redis_url urls[OPTS_LIST_MAX]; /* config.redis.count */
 	struct tls *tls;    /* owned; NULL when no URL wants it */
+	struct user user;   /* whose name is empty without --user */
 	struct guard guard; /* its texts are the config's */
 };
 

@@ -34,7 +34,11 @@ class Bench:
         self.peer = Peer(self.agent.where)
 
     def write(self, *lines):
-        self.file.write_text("\n".join([*self.fixed, *lines]) + "\n")
+        # A busy machine may be slow to answer.
+        patience = [] if any("lookup-timeout" in line for line in lines) \
+            else ["lookup-timeout = 10s"]
+        self.file.write_text("\n".join([*self.fixed, *lines, *patience])
+                             + "\n")
 
     def reload(self, *lines, result="done"):
         """Writes the file, says SIGHUP and waits until that is over."""

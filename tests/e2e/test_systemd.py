@@ -43,7 +43,8 @@ def start(redis):
     started = []
 
     def begin(*options, **more):
-        started.append(Activated("--redis", redis.url, *options, **more))
+        started.append(Activated("--redis", redis.url, "--lookup-timeout",
+                                 "10s", *options, **more))
         return started[-1]
     yield begin
     for agent in started:

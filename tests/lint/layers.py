@@ -52,6 +52,7 @@ ROOMS = {
     # L3: input and output
     "loop": BASE,
     "listener": BASE,
+    "user": BASE,
     "systemd": BASE | {"loop"},
     "dns_cache": BASE | {"dns", "hash", "loop", "log"},
     "checker": BASE | {"loop", "roster"},
