@@ -302,6 +302,7 @@ It runs; HAProxy is on {site}. Try in another terminal:
     {cli} HGETALL routes
     kill -STOP {stage.redis.child.pid}    # Redis hangs: known hosts are still served; -CONT wakes it
 
+    http://127.0.0.1:{stage.admin}/ in a browser    # what the agent knows and does
     logs: tail -f {stage.folder}/*.log
     Ctrl-C ends it all.
 """, flush=True)

@@ -216,9 +216,9 @@ class Stage:
         self.close()
 
     def set_up(self):
-        ports = free_ports(9)
+        ports = free_ports(10)
         (self.worker_ports, self.redis_port, agent, self.http, self.https,
-         feedback, self.mortal_port) = (
+         feedback, self.mortal_port, self.admin) = (
             ports[:3], *ports[3:])
         bind = self.bind or f"127.0.0.1:{self.http}"
         self.certificate = self.make_certificate()
@@ -237,7 +237,8 @@ class Stage:
                  "`make` builds it"),
             "--listen", f"127.0.0.1:{agent}",
             "--redis", f"redis://127.0.0.1:{self.redis_port}",
-            "--ttl", f"{TTL}s", "--feedback", f"udp:127.0.0.1:{feedback}"])
+            "--ttl", f"{TTL}s", "--feedback", f"udp:127.0.0.1:{feedback}",
+            "--admin", f"127.0.0.1:{self.admin}"])
         self.haproxy = self.add("haproxy", self.https, [
             self.haproxy_path, "-db", "-f", str(TOP / "haproxy/haproxy.cfg")],
             ROUTER_BIND=bind,
