@@ -8,7 +8,8 @@
 #include <stdlib.h>
 
 enum {
-	SLICE_BUCKETS = 2000, /* at a time */
+	STEP_BUCKETS = 32, /* between two looks at the clock */
+	SLICE_US = 500,	   /* of a turn, for all listings */
 	SLICE_PAUSE_MS = 1,
 };
 
@@ -108,21 +109,32 @@ static void finish(struct listing *listing)
 	listing_cancel(listing);
 }
 
+/* False when there is no bucket left. */
+static bool scan_step(struct listing *listing)
+{
+	int64_t now_ms = loop_now(listing->options.loop);
+	size_t end = listing->bucket + STEP_BUCKETS;
+
+	while (listing->bucket < end)
+		if (!cache_scan(listing->options.cache, listing->bucket++,
+				now_ms, take, listing))
+			return false;
+	return true;
+}
+
 static void scan(evutil_socket_t fd, short what, void *context)
 {
 	struct listing *listing = context;
-	size_t end = listing->bucket + SLICE_BUCKETS;
-	int64_t now_ms = loop_now(listing->options.loop);
+	struct loop *loop = listing->options.loop;
 
 	(void)fd;
 	(void)what;
-	while (listing->bucket < end) {
-		if (cache_scan(listing->options.cache, listing->bucket++,
-			       now_ms, take, listing))
-			continue;
-		finish(listing);
-		return;
-	}
+	do {
+		if (!scan_step(listing)) {
+			finish(listing);
+			return;
+		}
+	} while (loop_spent_us(loop) < SLICE_US);
 	loop_arm(listing->timer, SLICE_PAUSE_MS);
 }
 

@@ -266,14 +266,16 @@ static void put_targets(const struct page *page, FILE *out)
 	const struct roster_counters *c;
 
 	open_tile(out, "Targets");
-	if (!view->health) {
+	c = view->health ? health_count_targets(view->health) : NULL;
+	if (!c || c->watched == 0) {
 		fputs("&ndash;", out);
 		open_note(out);
-		fputs("checks are off", out);
+		fputs(c ? "checked are routes with several, or that say so"
+			: "checks are off",
+		      out);
 		close_tile(out);
 		return;
 	}
-	c = health_count_targets(view->health);
 	html_number(out, c->watched - c->down - c->doubted);
 	fputs("<small> up</small>", out);
 	if (c->down > 0)

@@ -260,11 +260,12 @@ void page_put_routes(const struct page *page, FILE *out)
 		fputs("<p>No route was asked for yet.</p></section>\n", out);
 		return;
 	}
-	fputs("<div class=\"scroll\"><table><caption>The most used of the ",
+	fputs("<div class=\"scroll\"><table><caption>The most used; in the "
+	      "cache: ",
 	      out);
 	html_number(out, cache_count(view->cache)->values);
-	fputs(" routes in the cache. Age is the time since Redis was asked."
-	      "</caption><thead><tr><th scope=\"col\">Route</th>"
+	fputs(". Age is the time since Redis was asked.</caption><thead><tr>"
+	      "<th scope=\"col\">Route</th>"
 	      "<th scope=\"col\">Goes to</th><th scope=\"col\">Targets</th>"
 	      "<th scope=\"col\" class=\"n\">Requests</th>"
 	      "<th scope=\"col\" class=\"n\">Age</th>"

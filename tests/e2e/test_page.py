@@ -5,7 +5,7 @@ becomes markup, and how a browser sees it."""
 import contextlib
 import html.parser
 import re
-import socket
+import threading
 import time
 import urllib.parse
 
@@ -329,29 +329,47 @@ def test_it_fits_the_window(browse, start_admin, width):
         assert browser.run(TOO_WIDE) == []
 
 
-def test_it_is_quick_with_many_routes(start_admin, redis):
-    """A hundred thousand routes: the page goes through them in slices, and
-    answers do not wait for it."""
+def test_the_admin_side_delays_no_answer(start_admin, redis):
+    """A hundred thousand routes, and clients that ask for all that goes through
+    them, as fast as they can: it is done in slices, between which answers
+    go."""
     names = [f"h{i}.example" for i in range(100_000)]
     for at in range(0, len(names), 10_000):
         redis.cmd("HSET", "routes", *(word for name in names[at:at + 10_000]
                                       for word in (name, "10.0.0.1:80")))
     agent, admin = start_admin("--preload", redis=redis.url)
     until(lambda: 'msg="preloaded"' in agent.log(), "the routes", 60)
+    paths = ["/", "/metrics", "/routes?limit=1000",
+             "/routes?order=uses&limit=1000"]
+    stop, replies = threading.Event(), []
+
+    def hammer(path):
+        while not stop.is_set():
+            status, text, _ = admin.ask("GET", path)
+            replies.append((path, status, len(text)))
+    hammers = [threading.Thread(target=hammer, args=(path,))
+               for path in paths]
     with Peer(agent.where) as peer:
-        slowest = 0
-        for _ in range(5):
-            with socket.create_connection(admin.where, 30) as sock:
-                sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
-                sock.setblocking(False)
-                answer = b""
-                while b"</html>" not in answer:
-                    begin = time.monotonic()
-                    assert peer.ask("h7.example").status == "ok"
-                    slowest = max(slowest, time.monotonic() - begin)
-                    try:
-                        answer += sock.recv(1 << 20)
-                    except BlockingIOError:
-                        pass
-    assert b"100,000" in answer
-    assert slowest < 0.5
+        took = []
+
+        def measure(seconds):
+            until_ = time.monotonic() + seconds
+            took.clear()
+            while time.monotonic() < until_:
+                begin = time.monotonic()
+                assert peer.ask("h7.example").status == "ok"
+                took.append(time.monotonic() - begin)
+                time.sleep(0.002)
+            return sorted(took)[len(took) * 99 // 100]
+        quiet = measure(2)
+        for thread in hammers:
+            thread.start()
+        loud = measure(3)
+        stop.set()
+        for thread in hammers:
+            thread.join(60)
+    assert {path for path, _, _ in replies} == set(paths)
+    assert {status for _, status, _ in replies} == {200}
+    # Slices of a millisecond or two, on a machine that others use as well; the
+    # whole of a listing would be many of them.
+    assert loud < max(20 * quiet, 0.05), (quiet, loud, len(replies))
