@@ -118,7 +118,7 @@ links_cache := hash pages slab
 links_redis_reply := redis_url sieve
 links_replicas := redis_reply redis_url
 links_preload := cache log $(links_cache)
-links_hold := log
+links_hold := hash log
 unit_rooms += checker dns_cache events feedback health
 # Those whose loop has a clock of the test's own.
 clocked := checker dns_cache feedback health

@@ -46,6 +46,8 @@ static void tell(void *context, enum store_news news, struct span field)
 
 	if (news == STORE_NAMED && span_is(field, "*"))
 		hold_flush(&self->hold, now(self));
+	else if (news == STORE_NAMED)
+		hold_name(&self->hold, field, now(self));
 	if (self->hold.is_on && self->redis)
 		redis_probe(self->redis);
 	if (self->face.news)

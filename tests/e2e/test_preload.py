@@ -4,6 +4,7 @@ does what was known when the hash is lost; leases end on time."""
 
 import os
 import re
+import subprocess
 import time
 
 import pytest
@@ -303,6 +304,49 @@ def test_flush_by_hand(ask, server, say, when):
     say("DEL", "routes")  # and now it is not meant
     until(lambda: ask.agent.log().count(HELD) == 1 + (when == "held"), HELD)
     assert ask(HOSTS[5]).target == T
+
+
+def routectl(server, *words):
+    done = subprocess.run(
+        [kit.process.TOP / "build/routectl", "--redis", server.url, "--yes",
+         *words], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, done
+
+
+@pytest.mark.parametrize("how", ["at once", "one by one", "by hand"])
+def test_routes_that_are_deleted_by_name_go(ask, server, say, how):
+    """Down to the last one: who names what goes means it."""
+    ask.start(server.url, options=GUARD)
+    hosts = HOSTS[:30]
+    known(ask, say, hosts)
+    if how == "at once":
+        routectl(server, "del", *hosts)
+    elif how == "one by one":
+        for host in hosts:
+            say.all([["MULTI"], ["HDEL", "routes", host],
+                     ["PUBLISH", "routes:changed", host], ["EXEC"]])
+    else:  # the word comes in a command of its own, a little later
+        say("HDEL", "routes", *hosts)
+        say("PUBLISH", "routes:changed", " ".join(hosts))
+    for host in hosts:
+        until(lambda host=host: ask(host).status == "not_found", host, 3)
+    fill(say, hosts)
+    for host in hosts:
+        comes(ask, host, T, 1)
+    say("DEL", "routes")  # and this is not meant
+    until(lambda: ask.agent.log().count(HELD) > 0 and
+          ask(hosts[3]).source == "stale", HELD)
+
+
+@pytest.mark.parametrize("names", [1, 15])
+def test_some_names_do_not_excuse_a_loss(ask, server, say, names):
+    ask.start(server.url, options=GUARD)
+    known(ask, say)
+    say.all([["FLUSHALL"],
+             ["PUBLISH", "routes:changed", " ".join(HOSTS[:names])]])
+    until(lambda: HELD in ask.agent.log(), HELD)
+    time.sleep(0.5)
+    assert {ask(host).target for host in HOSTS} == {T}
 
 
 def test_restarted_without_its_data(ask, server, say, tmp_path):

@@ -74,7 +74,7 @@ ROOMS = {
     "redis_push": BASE | {"redis_wire"},
     "replicas": BASE | {"redis_reply", "redis_url"},
     "sentinel": BASE | {"redis_reply", "redis_wire", "replicas", "log"},
-    "hold": BASE | {"log"},
+    "hold": BASE | {"hash", "log"},
     "preload": BASE | {"cache", "resolver", "store", "log"},
     "lead": BASE | {"redis", "sentinel"},
     "channel": BASE | {"redis", "redis_push", "log"},
