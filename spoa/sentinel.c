@@ -31,6 +31,7 @@ struct watcher {
 	struct event *timer; /* of the next question or connection */
 	enum { IDLE, WANTS_ADDRESS, WANTS_DETAILS, WANTS_REPLICAS } state;
 	bool is_open;
+	bool is_listening;	   /* subscribed, or about to be */
 	struct redis_address said; /* in the answer under way, */
 	uint64_t said_epoch;	   /* this too */
 	struct redis_address master;
@@ -174,7 +175,8 @@ static void take_answer(struct watcher *watcher)
 }
 
 /* Who listens may not ask, so it stops listening for the question; all go in
- * one write, and nothing can happen between. */
+ * one write, and nothing can happen between. Valkey 8.0 refuses to stop what
+ * was not begun. */
 static void ask(struct watcher *watcher)
 {
 	const struct redis_url *url = watcher->sentinel->options.place.url;
@@ -189,7 +191,8 @@ static void ask(struct watcher *watcher)
 		return;
 	watcher->state = WANTS_ADDRESS;
 	loop_arm(watcher->timer, INTERVAL_MS);
-	if (!redis_wire_say(watcher->wire, 3, unsubscribe) ||
+	if ((watcher->is_listening &&
+	     !redis_wire_say(watcher->wire, 3, unsubscribe)) ||
 	    !redis_wire_say(watcher->wire, 3, address) ||
 	    !redis_wire_say(watcher->wire, 3, details) ||
 	    (url->reads_replica &&
@@ -197,6 +200,7 @@ static void ask(struct watcher *watcher)
 	    !redis_wire_say(watcher->wire, 3, subscribe))
 		redis_wire_lose(watcher->wire, "out of memory",
 				(struct span){0});
+	watcher->is_listening = true;
 }
 
 void sentinel_ask(struct sentinel *sentinel)
@@ -274,7 +278,7 @@ static void on_replied(void *context, const redisReply *reply)
 		take_replicas(watcher, reply);
 	} else if (watcher->state == IDLE) {
 		/* Who may not subscribe is asked every INTERVAL_MS. */
-		return;
+		watcher->is_listening = false;
 	} else if (reply->type == REDIS_REPLY_ERROR) {
 		redis_wire_lose(watcher->wire, "refused",
 				(struct span){reply->str, reply->len});
@@ -312,6 +316,7 @@ static void on_lost(void *context, const char *why)
 	redis_wire_free(watcher->wire);
 	watcher->wire = NULL;
 	watcher->is_open = false;
+	watcher->is_listening = false;
 	watcher->state = IDLE;
 	loop_arm(watcher->timer, RETRY_MS);
 }

@@ -194,13 +194,15 @@ bool tls_explain(struct bufferevent *transport, char why[TLS_WHY_MAX])
 
 	if (!ssl || error == 0 || ERR_SYSTEM_ERROR(error))
 		return false;
+	/* libevent puts SSL_ERROR_SYSCALL itself there, which has no reason. */
+	if (verdict == X509_V_OK && !reason)
+		return false;
 	if (verdict != X509_V_OK)
 		snprintf(why, TLS_WHY_MAX,
 			 "TLS: the server's certificate: %.100s",
 			 X509_verify_cert_error_string(verdict));
 	else
-		snprintf(why, TLS_WHY_MAX, "TLS: %.100s",
-			 reason ? reason : "failed");
+		snprintf(why, TLS_WHY_MAX, "TLS: %.100s", reason);
 	return true;
 }
 

@@ -384,6 +384,26 @@ def test_announced(ask, masters):
         assert ask("a.example").target == U
 
 
+def test_unsubscribes_only_what_it_subscribed(ask, masters):
+    """Valkey 8.0 refuses the rest; and a sentinel that lets nobody listen is
+    asked all the same."""
+    with Liar(masters[0].where) as one:
+        one.on("UNSUBSCRIBE", lambda words: [
+            one.honest(words) if one.here.link in one.listeners else
+            b"-NOSUB 'unsubscribe' command executed not in subscribed mode"
+            b"\r\n"])
+        ask.start(url(one), options=("--ttl", "100ms"))
+        comes(ask, "a.example", T)
+        until(lambda: one.named("UNSUBSCRIBE"), "a second question", 10)
+        one.on("SUBSCRIBE", b"-NOPERM no\r\n")
+        one.drop()
+        one.master, one.epoch = masters[1].where, 2
+        comes(ask, "a.example", U, 10)
+        asked = len(one.named("SENTINEL"))
+        until(lambda: len(one.named("SENTINEL")) > asked + 2, "again", 10)
+        assert ask.agent.log().count("sentinel cannot be used") == 1
+
+
 def test_promoted_before_it_is_switched(ask, masters):
     with Liar(masters[0].where) as one:
         ask.start(url(one), options=("--ttl", "1h"))
