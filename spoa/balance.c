@@ -102,22 +102,39 @@ static uint64_t mix(uint64_t n)
 	return n ^ n >> 31;
 }
 
-/* Up to eight bytes as a number that is the same on every machine. */
-static uint64_t get_word(const void *bytes, size_t len)
+/* Eight bytes as a number that is the same on every machine. */
+static uint64_t get_word(const void *bytes)
 {
+	uint64_t word;
+
+	memcpy(&word, bytes, sizeof(word));
+	return le64toh(word);
+}
+
+/* Up to eight bytes: the first four and the last four hold them all, and an
+ * IPv4 address, the common case, is both. */
+static uint64_t get_rest(struct span text)
+{
+	uint32_t first, last;
 	uint64_t word = 0;
 
-	memcpy(&word, bytes, len);
-	return le64toh(word);
+	if (text.len < sizeof(first)) {
+		while (text.len > 0)
+			word = word << 8 | (uint8_t)text.p[--text.len];
+		return word;
+	}
+	memcpy(&first, text.p, sizeof(first));
+	memcpy(&last, text.p + text.len - sizeof(last), sizeof(last));
+	return (uint64_t)le32toh(last) << 32 | le32toh(first);
 }
 
 /* The same wherever in a route the target stands. */
 static struct mark make_mark(const struct target *target)
 {
-	uint64_t hash = mix(get_word(target->address, 8));
+	uint64_t hash = mix(get_word(target->address));
 	struct mark mark;
 
-	hash = mix(hash ^ get_word(target->address + 8, 8));
+	hash = mix(hash ^ get_word(target->address + 8));
 	hash = mix(hash ^ target->port);
 	memcpy(&mark, &hash, sizeof(mark));
 	return mark;
@@ -344,7 +361,7 @@ uint64_t balance_client(struct span client)
 	if (client.len == 0)
 		return 0;
 	for (; client.len > 8; client.p += 8, client.len -= 8)
-		hash = mix(hash ^ get_word(client.p, 8));
-	hash = mix(hash ^ get_word(client.p, client.len));
+		hash = mix(hash ^ get_word(client.p));
+	hash = mix(hash ^ get_rest(client));
 	return hash ? hash : 1;
 }

@@ -289,7 +289,8 @@ static inline void fill_first(const struct route *route,
 	answer->address = first->address;
 	answer->address_len = address_len(first);
 	answer->port = first->port;
-	answer->backend = route_backend(route);
+	if (route->backend_at != 0)
+		answer->backend = route_backend(route);
 }
 
 /* Of several targets, or of one that may be down. */
