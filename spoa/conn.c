@@ -14,9 +14,10 @@
 
 enum {
 	INPUT_FIRST = 16 * 1024, /* bytes; HAProxy's largest frame by default */
-	HELLO_MS = 10 * 1000,	 /* a peer without HELLO is sent away */
-	LINGER_MS = 1000,	 /* after a goodbye the peer may read it */
-	WARN_MS = 10 * 1000,	 /* at most one warning of a kind */
+	LARGE_MAX = 64 * 1024 * 1024, /* of all inputs that outgrew it, bytes */
+	HELLO_MS = 10 * 1000,	      /* a peer without HELLO is sent away */
+	LINGER_MS = 1000,	      /* after a goodbye the peer may read it */
+	WARN_MS = 10 * 1000,	      /* at most one warning of a kind */
 };
 
 /* A question that waits for the resolver. */
@@ -61,6 +62,22 @@ static void close_conn(struct conn *conn)
 		  log_text("engine", conn->session.engine_id));
 }
 
+static size_t large_bytes(size_t size)
+{
+	return size > INPUT_FIRST ? size : 0;
+}
+
+/* What is NULL is freed. */
+static void set_input(struct conn *conn, uint8_t *in, size_t size)
+{
+	conn->shared->counters.large_bytes +=
+		large_bytes(size) - large_bytes(conn->in_size);
+	if (!in)
+		free(conn->in);
+	conn->in = in;
+	conn->in_size = size;
+}
+
 static void free_conn(struct conn *conn)
 {
 	if (conn->readable)
@@ -70,7 +87,7 @@ static void free_conn(struct conn *conn)
 	if (conn->timer)
 		event_free(conn->timer);
 	session_fini(&conn->session);
-	free(conn->in);
+	set_input(conn, NULL, 0);
 	free(conn);
 }
 
@@ -291,7 +308,18 @@ static void flush(struct conn *conn)
 	choose_reading(conn);
 }
 
-/* Makes room to read into; false without memory. */
+/* Frames that nobody finishes would else take what the largest frame does for
+ * each connection. */
+static bool is_crowded(const struct conn *conn, size_t size)
+{
+	const struct conn_counters *counters = &conn->shared->counters;
+
+	return size > INPUT_FIRST &&
+	       counters->large_bytes - large_bytes(conn->in_size) + size >
+		       LARGE_MAX;
+}
+
+/* Makes room to read into. Without it the connection ends, and it is false. */
 static bool grow_input(struct conn *conn)
 {
 	size_t size = conn->in_size ? conn->in_size * 2 : INPUT_FIRST;
@@ -299,11 +327,19 @@ static bool grow_input(struct conn *conn)
 
 	if (conn->in_len < conn->in_size)
 		return true;
-	in = realloc(conn->in, size);
-	if (!in)
+	if (is_crowded(conn, size)) {
+		conn->shared->counters.crowded++;
+		session_end(&conn->session, SPOP_RESOURCES,
+			    "too many large frames at once");
+		flush(conn);
 		return false;
-	conn->in = in;
-	conn->in_size = size;
+	}
+	in = realloc(conn->in, size);
+	if (!in) {
+		close_conn(conn);
+		return false;
+	}
+	set_input(conn, in, size);
 	return true;
 }
 
@@ -312,9 +348,7 @@ static void shrink_input(struct conn *conn)
 {
 	if (conn->in_size == INPUT_FIRST || conn->in_len > 0)
 		return;
-	free(conn->in);
-	conn->in = NULL;
-	conn->in_size = 0;
+	set_input(conn, NULL, 0);
 }
 
 /* Reads and throws away what a peer says after the goodbye. */
@@ -338,10 +372,8 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
 		discard(conn);
 		return;
 	}
-	if (!grow_input(conn)) {
-		close_conn(conn);
+	if (!grow_input(conn))
 		return;
-	}
 	got = recv(conn->fd, conn->in + conn->in_len,
 		   conn->in_size - conn->in_len, 0);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))

@@ -61,6 +61,8 @@ struct conn_counters {
 	uint64_t accepted;
 	uint64_t refused;   /* beyond connections_max; counted by conns */
 	uint64_t broken;    /* ended for bad SPOP */
+	uint64_t crowded;   /* of these: for too many large frames at once */
+	size_t large_bytes; /* that unfinished large frames take */
 	uint64_t hellos;    /* frames, by type */
 	uint64_t questions; /* the same */
 	/* How long answers took: those that were known at once, from the first

@@ -7,7 +7,6 @@ import os
 import random
 import struct
 import threading
-import time
 
 import pytest
 
@@ -114,4 +113,71 @@ def test_invented_hosts_do_not_hurt_real_ones(start_agent, redis, real, form):
         assert mean >= 0.99
         assert worst - rest < 12 * MIB + SLACK
         assert calls <= flood.asked + len(ratios) * 2 + REAL
+    assert agent.stop() == 0
+
+
+def test_frames_of_the_greatest_size_that_nobody_finishes(start_agent, redis):
+    """They share a bound; beyond it a peer is sent away with a word, those
+    with frames of the usual size are served, and the memory comes back."""
+    agent = start_agent("--redis", redis.url)
+    with Peer(agent.where, timeout=60) as good:
+        until(lambda: good.ask("real0.example").status == "ok", "Redis")
+        idle, rest = agent.fds(), agent.rss()
+        peers = [Peer(agent.where, timeout=60, max_frame_size=integer(MIB))
+                 for _ in range(200)]
+        codes, frame = [], struct.pack(">I", MIB) + spop.head(
+            spop.NOTIFY, 1, 1) + bytes(900 * 1024)
+        for peer in peers:
+            try:
+                peer.send(frame)
+            except OSError:  # it was sent away meanwhile
+                pass
+            if not peer.silent(0):
+                codes.append(peer.code())
+            assert good.ask("real1.example").status == "ok"
+        until(lambda: len([p for p in peers if not p.silent(0)]) >= 100,
+              "some to be sent away", 20)
+        print(f"memory {rest >> 10} to {agent.rss() >> 10} KiB")
+        assert agent.rss() - rest < 80 * MIB + SLACK
+        assert set(codes) <= {13}
+        assert agent.log().count("too many large frames at once") == 1
+        for peer in peers:
+            peer.close()
+        until(lambda: agent.fds() <= idle, "descriptors to be closed", 20)
+        until(lambda: agent.rss() - rest < 8 * MIB + SLACK, "memory", 20)
+        with Peer(agent.where, max_frame_size=integer(MIB)) as peer:
+            peer.send(frame + bytes(124 * 1024 - 7))
+            assert peer.frame() is not None  # there is room again
+    assert agent.stop() == 0
+
+
+def test_flood_of_hellos(start_agent, redis):
+    """Connections that greet and go, as fast as they can, hurt nobody."""
+    agent = start_agent("--redis", redis.url, "--lookup-timeout", "10s")
+    stop = threading.Event()
+
+    def greet():
+        while not stop.is_set():
+            try:
+                with Peer(agent.where, greet=False) as peer:
+                    peer.send(hello())
+                    peer.reset()
+            except OSError:
+                pass
+
+    with Peer(agent.where, timeout=30) as good:
+        until(lambda: good.ask("real0.example").status == "ok", "Redis")
+        idle, rest = agent.fds(), agent.rss()
+        floods = [threading.Thread(target=greet, daemon=True)
+                  for _ in range(4)]
+        for flood in floods:
+            flood.start()
+        for i in range(100):
+            assert good.ask(f"real{i}.example").status == "ok"
+        stop.set()
+        for flood in floods:
+            flood.join()
+        until(lambda: agent.fds() <= idle, "descriptors to be closed", 20)
+        assert agent.rss() - rest < 100 * MIB + SLACK
+    assert agent.log().count("\n") < 30
     assert agent.stop() == 0
