@@ -43,6 +43,7 @@ test  python3-pytest  py:pytest
 test  libcmocka-dev   lib:cmocka
 test  binutils        readelf
 test  mandoc          mandoc
+test  strace          strace
 test  dnsmasq-base    dnsmasq
 test  nghttp2-client  h2load
 test  systemd         systemd-analyze
