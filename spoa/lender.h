@@ -16,7 +16,7 @@
 #include "resolver.h"
 
 enum {
-	LENDER_RATE = 10,	  /* hosts lent a millisecond, at most */
+	LENDER_RATE = 20,	  /* hosts lent a millisecond, at most */
 	LENDER_HOSTS_MAX = 100000 /* lent at a time, at most */
 };
 

@@ -9,7 +9,7 @@
 
 enum {
 	BUCKETS = 1 << 16,
-	SIGHTS = 1 << 16, /* hosts that the filter tells apart */
+	SIGHTS = 1 << 19, /* of hosts, in pairs; enough for 100,000 hosts */
 	STEPS = 8192,	  /* hosts that one step of a round looks at */
 	WISH_MS = 50,	  /* between two wishes for one host */
 };
@@ -99,6 +99,18 @@ struct lent_host *lent_find(struct lent *lent, struct span host)
 	return *find_slot(lent, host, hash_span(&lent->secret, host));
 }
 
+/* Where the last question for a host is noted: where it was before, or in place
+ * of what was not asked for so long as its neighbour. */
+static struct sight *find_sight(const struct lent *lent, uint64_t hash,
+				uint32_t now_ms)
+{
+	struct sight *pair = &lent->sights[(hash >> 32) % SIGHTS & ~1UL];
+
+	if (pair[0].tag == (uint32_t)hash || pair[1].tag == (uint32_t)hash)
+		return &pair[pair[0].tag != (uint32_t)hash];
+	return &pair[now_ms - pair[1].seen_ms > now_ms - pair[0].seen_ms];
+}
+
 /* Was the host seen within the time that HAProxy keeps an answer? Now it is.
  */
 static bool see(const struct lent *lent, struct sight *sight, uint32_t tag,
@@ -129,8 +141,8 @@ static enum lent_note wish(struct lent *lent, struct span host)
 enum lent_note lent_note(struct lent *lent, struct span host, int64_t now_ms)
 {
 	uint64_t hash = hash_span(&lent->secret, host);
-	struct sight *sight = &lent->sights[(hash >> 32) % SIGHTS];
 	uint32_t low_ms = (uint32_t)now_ms | 1;
+	struct sight *sight = find_sight(lent, hash, low_ms);
 	bool was_seen = see(lent, sight, (uint32_t)hash, low_ms);
 	const struct lent_host *held;
 

@@ -17,7 +17,7 @@
 
 enum {
 	LENT_HOST_MAX = 253,	/* bytes of a host */
-	LENT_WISHES_MAX = 1024, /* hosts that may wait to be lent */
+	LENT_WISHES_MAX = 4096, /* hosts that may wait to be lent */
 };
 
 /* What a host was lent. */

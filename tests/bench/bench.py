@@ -15,6 +15,7 @@ import time
 import kit
 from kit import (ROUNDS, fill, load, median, on_core, show, start_agent,
                  start_floor, start_redis)
+from lending import lending
 from tier import whole_tier
 
 FRAMES = 200_000
@@ -134,11 +135,11 @@ def miss_path(folder):
 
 PARTS = [("a", "agent_alone", agent_alone), ("b", "hit_ratio", hit_ratio),
          ("ce", "many_hosts", many_hosts), ("d", "whole_tier", whole_tier),
-         ("f", "miss_path", miss_path)]
+         ("f", "miss_path", miss_path), ("g", "lending", lending)]
 
 
 def main():
-    wanted = os.environ.get("BENCH", "").replace(",", "") or "abcdef"
+    wanted = os.environ.get("BENCH", "").replace(",", "") or "abcdefg"
     result, start = {"rounds": ROUNDS}, time.monotonic()
     for letters, name, part in PARTS:
         if not set(letters) & set(wanted):

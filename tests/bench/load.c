@@ -3,15 +3,15 @@
  * load: asks an agent as HAProxy would, without HAProxy.
  *
  *   load PORT CONNECTIONS IN-FLIGHT FRAMES HOSTS FIRST
- *        [PERCENT UNSEEN [STRIDE]]
+ *        [PERCENT UNSEEN [STRIDE [RATE]]]
  *
  * Opens connections, greets, and on each keeps writing IN-FLIGHT NOTIFYs at
  * once and reading as many ACKs, until FRAMES were answered in all. Hosts are
  * hNNNNNNN.example.com, those below HOSTS in turn from FIRST on; PERCENT of the
  * questions are for other hosts, from UNSEEN on, each once. With STRIDE, prime
  * to HOSTS, the n-th host is n * STRIDE modulo HOSTS: all of them once before
- * any comes again, but in no order that memory knows. Prints how many ACKs came
- * and how many said `ok`.
+ * any comes again, but in no order that memory knows. RATE is the most
+ * questions a second. Prints how many ACKs came and how many said `ok`.
  */
 #include <arpa/inet.h>
 #include <stdint.h>
@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { BUFFER = 256 * 1024, PEERS = 64 };
@@ -36,6 +37,8 @@ static struct {
 	struct peer peers[PEERS];
 	unsigned long in_flight, frames, hosts, host, percent, unseen, stride;
 	unsigned long asked, answered, ok;
+	unsigned long rate; /* questions a second; 0 is no bound */
+	struct timespec start;
 	uint8_t out[BUFFER];
 } load;
 
@@ -85,11 +88,26 @@ static uint8_t *put_notify(uint8_t *p, uint64_t id)
 	return p;
 }
 
+/* Sleeps until the next question is due. */
+static void keep_rate(void)
+{
+	struct timespec due = load.start;
+
+	if (load.rate == 0)
+		return;
+	due.tv_sec += (time_t)(load.asked / load.rate);
+	due.tv_nsec += (long)(load.asked % load.rate * 1000000000 / load.rate);
+	due.tv_sec += due.tv_nsec / 1000000000;
+	due.tv_nsec %= 1000000000;
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+}
+
 /* As many questions as may be open, in one write. */
 static void ask(struct peer *peer)
 {
 	uint8_t *p = load.out;
 
+	keep_rate();
 	while (peer->unanswered < load.in_flight && load.asked < load.frames) {
 		p = put_notify(p, peer->next_id++);
 		peer->unanswered++;
@@ -163,7 +181,7 @@ int main(int argc, char **argv)
 	int epoll = epoll_create1(0);
 	unsigned long connections, i;
 
-	if (argc < 7 || argc == 8 || argc > 10)
+	if (argc < 7 || argc == 8 || argc > 11)
 		return 2;
 	connections = strtoul(argv[2], NULL, 10);
 	load.in_flight = strtoul(argv[3], NULL, 10);
@@ -175,6 +193,8 @@ int main(int argc, char **argv)
 		load.percent = strtoul(argv[7], NULL, 10);
 		load.unseen = strtoul(argv[8], NULL, 10);
 	}
+	load.rate = argc > 10 ? strtoul(argv[10], NULL, 10) : 0;
+	clock_gettime(CLOCK_MONOTONIC, &load.start);
 	for (i = 0; i < connections && i < PEERS; i++) {
 		struct epoll_event event = {.events = EPOLLIN,
 					    .data.ptr = &load.peers[i]};
