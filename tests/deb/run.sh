@@ -13,7 +13,7 @@ roots=${ROOTS:-$top/build/roots}
 
 # What a fresh system of this test has besides Debian's smallest. The machines
 # that boot have no way out, so what they install is fetched beforehand.
-wanted=systemd,systemd-sysv,dbus,haproxy,redis-server,nghttp2-client,curl,ca-certificates
+wanted=systemd,systemd-sysv,dbus,haproxy,redis-server,curl,ca-certificates
 
 # make_root SUITE: the fresh system, if it is not there yet.
 make_root() {
