@@ -273,6 +273,15 @@ bench:
 	@$(MAKE) --no-print-directory all $(bench_programs)
 	@SPOA_ROUTER=$(agent) tests/bench/bench.py $(out)
 
+# What no test can show: see tests/proofs/. CBMC comes from Debian 13, unpacked.
+build/peers/cbmc:
+	@tests/get-peers.sh trixie $@ cbmc
+
+.PHONY: prove
+prove: | build/peers/cbmc
+	@tests/deps.sh prove
+	@tests/proofs/run.sh
+
 .PHONY: deps
 deps:
 	@tests/deps.sh build demo test lint
@@ -342,6 +351,7 @@ help:
 	@echo 'make demo    install what is missing, build, show it at work'
 	@echo 'make run     the same, and stay in the foreground on port 8000'
 	@echo 'make test    install what is missing, run every test'
+	@echo 'make prove   proofs of the pure rooms, a model of the resolver'
 	@echo 'make check   lint and unit tests; installs nothing'
 	@echo 'make lint    format, layers, sizes, clang-tidy, cppcheck, analyzer'
 	@echo 'make bench   install what is missing, measure; see tests/bench/README.md'

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # deps.sh PURPOSE...: installs the Debian packages that "build", "demo", "test",
-# "deb", "boot", "docker", "bench", "lint" or "fuzz" need and that are missing.
+# "deb", "boot", "docker", "bench", "lint", "prove" or "fuzz" need and that are missing.
 # Silent when none is.
 # What runs already is left alone, and no service is started. Without root or
 # sudo it prints the line for whoever has it, and exits 1.
@@ -71,6 +71,8 @@ docker iptables       iptables
 docker iproute2       ip
 docker mmdebstrap     mmdebstrap
 docker curl           curl
+prove spin            spin
+prove gcc             gcc
 fuzz  clang           clang
 fuzz  llvm            /usr/bin/llvm-cov*
 fuzz  libclang-rt-dev /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*
