@@ -12,6 +12,7 @@ from kit.cluster import Cluster, slot_of
 from resp import FakeRedis, Speaker, until
 from spop import Peer
 from test_away import HOSTS, Load, shares, target
+from test_preload import readme_rights
 
 T, U, V = "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"
 UP = "redis tells of changes"
@@ -105,6 +106,45 @@ def test_each_step_of_a_move(ask, cluster):
         assert cluster.owner("routes") is node
         change()
     assert "ASK " in ask.agent.log()
+
+
+@pytest.mark.parametrize("without", [None, "+asking"])
+def test_rights_in_a_cluster(ask, cluster, without):
+    """The README's, with +asking, and that is needed."""
+    rights = [right for right in (*readme_rights(), "+asking")
+              if right != without]
+    for node in cluster.nodes:
+        node.cmd("ACL", "SETUSER", "router", "reset", *rights)
+        node.cmd("ACL", "LOG", "RESET")
+    cluster.do("HSET", "routes", "a.example", T)
+    source, to = cluster.owner("routes"), others(cluster)[0]
+    ask.start(f"redis://router:password@127.0.0.1:{source.port}",
+              options=LONG)
+    up(ask)
+    comes(ask, "a.example", T)
+
+    def refused():
+        return [line for node in cluster.nodes
+                for line in node.cmd("ACL", "LOG").stdout.splitlines()
+                if line.strip() == "asking"]
+
+    def change():
+        cluster.do("HSET", "routes", "a.example", U)
+        if without:
+            until(lambda: ask("b.example") and refused(), "a refusal", 10)
+        else:
+            comes(ask, "a.example", U)
+    with cluster.say(source) as here, cluster.say(to) as there:
+        slot, ids = slot_of("routes"), (cluster.id(source), cluster.id(to))
+        there("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
+        here("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
+        here("MIGRATE", "127.0.0.1", to.port, "routes", 0, 5000)
+        try:
+            change()
+        finally:
+            there("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
+            here("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
+    assert bool(refused()) == bool(without)
 
 
 def test_moved_while_there_is_nothing(ask, cluster):

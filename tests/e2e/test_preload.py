@@ -402,23 +402,48 @@ def test_off_by_default(ask, server, say):
 
 def readme_rights():
     text = (kit.process.TOP / "README.md").read_text()
-    return re.search(r"ACL SETUSER router (.*)", text).group(1).split()
+    return re.search(r"ACL SETUSER router (on >password ~.*)",
+                     text).group(1).split()
 
 
-def test_the_rights_of_the_readme_are_enough(ask, server, say):
-    """With those for --preload and --empty-guard."""
-    fill(say, HOSTS)
-    say("ACL", "SETUSER", "router", *readme_rights(), "+hlen", "+hscan")
-    ask.start(f"redis://router:password@127.0.0.1:{server.port}",
-              options=(*GUARD, "--preload"))
-    up(ask)
-    assert preloaded(ask)["known"] == len(HOSTS)
-    say("HSET", "routes", HOSTS[0], U)
-    comes(ask, HOSTS[0], U, 1)
-    say("DEL", "routes")
-    until(lambda: ask(HOSTS[0]).source == "stale" and HELD in ask.agent.log(),
-          HELD)
-    assert not [line for line in say("ACL", "LOG")], "nothing was refused"
+RIGHTS = [*readme_rights(), "+hlen", "+hscan"]
+
+
+def refused(say):
+    """What the server refused to the agent."""
+    return {line[line.index("object") + 1] for line in say("ACL", "LOG")
+            if line[line.index("username") + 1] == "router"}
+
+
+@pytest.mark.parametrize("without", [None, *(
+    right for right in RIGHTS if right[0] in "+&~")])
+def test_the_rights_of_the_readme(ask, redis, without):
+    """They are enough for all that the agent does with one server, and each
+    of them is asked for: lookups in a database, pushes, events, preload, the
+    guard."""
+    dead = f"127.0.0.1:{kit.free_port()}"
+    with Speaker(redis.where) as say:
+        say("SELECT", 1)
+        fill(say, HOSTS)
+        say("HSET", "routes", "dead.example", f"{dead}; check tcp")
+        say("ACL", "SETUSER", "router",
+            *(right for right in RIGHTS if right != without))
+        ask.start(f"redis://router:password@127.0.0.1:{redis.port}/1",
+                  options=(*GUARD, "--preload", "--check-interval", "100ms"))
+        if without:
+            until(lambda: ask("dead.example") and refused(say),
+                  "a refusal", 20)
+            assert refused(say) == {without[1:]}
+            return
+        up(ask)
+        assert preloaded(ask)["known"] == len(HOSTS) + 1
+        until(lambda: ask("dead.example").status == "down", "an event", 10)
+        say("HSET", "routes", HOSTS[0], U)
+        comes(ask, HOSTS[0], U, 5)
+        say("DEL", "routes")
+        until(lambda: ask(HOSTS[0]).source == "stale" and
+              HELD in ask.agent.log(), HELD)
+        assert not refused(say)
 
 
 # -- leases -------------------------------------------------------------------

@@ -691,7 +691,8 @@ def test_unknown_name(ask, second):
 
 
 def test_the_first_serves(ask, fake, second):
-    ask.start(fake.url, second.url, options=("--ttl", "0"))
+    ask.start(fake.url, second.url, options=("--ttl", "0",
+                                             "--lookup-timeout", "5s"))
     for _ in range(20):
         assert ask("a.example").target == T
     assert not second.lookups
