@@ -115,6 +115,10 @@ def test_commands_run(shell, text):
 # -- the runbook ----------------------------------------------------------------
 
 
+def literals(code):
+    return re.findall(r'"((?:[^"\\]|\\.)*)"', re.sub(r'"\s*"', "", code))
+
+
 def first_words(text, start):
     """The strings of the argument that begins at start, or of its table."""
     end, depth, quoted = start, 0, False
@@ -130,8 +134,14 @@ def first_words(text, start):
     table = re.match(r"\s*(\w+)\[", argument)
     if table:
         argument = re.search(rf"\b{table[1]}\[\w*\] = {{(.*?)}};", text, re.S)[1]
-    joined = re.sub(r'"\s*"', "", argument)
-    return re.findall(r'"((?:[^"\\]|\\.)*)"', joined)
+    return literals(argument)
+
+
+def handed_over(text, start):
+    """The strings that callers give to the function which logs at start."""
+    function = re.findall(r"^\w[\w *]*\b(\w+)\(", text[:start], re.M)[-1]
+    calls = re.findall(rf"^\t+{function}\((.*?)\);", text, re.M | re.S)
+    return [words[0] for words in map(literals, calls) if words]
 
 
 def messages():
@@ -142,7 +152,8 @@ def messages():
             continue
         text = path.read_text()
         for match in re.finditer(r"\blog_(?:warn|error)\(", text):
-            found.update(first_words(text, match.end()))
+            found.update(first_words(text, match.end())
+                         or handed_over(text, match.start()))
     return found | {"target is down"}  # whose words are in a table
 
 
