@@ -216,7 +216,7 @@ fuzz-cover: $(filter build/cover/%,$(fuzzers))
 test:
 	@tests/deps.sh build demo test
 	@$(MAKE) --no-print-directory all unit
-	@tests/run.py $(out) $(TESTS)
+	@SPOA_ROUTER=$(agent) tests/run.py $(out) $(TESTS)
 
 # The quick checks of one who changes something: installs nothing.
 .PHONY: check

@@ -32,6 +32,8 @@ def until(fact, what="it", seconds=5.0):
 
 def sanitized(path):
     """Whether a program keeps what it frees, so that its size says little."""
+    if os.environ.get("VALGRIND"):
+        return True
     with open(path, "rb") as file:
         return b"__asan_init" in file.read()
 

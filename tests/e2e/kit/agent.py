@@ -11,6 +11,12 @@ def binary():
                    str(TOP / "build/spoa-router"))
 
 
+# What it runs under with VALGRIND=1: an error, or memory that nobody can reach
+# any more, is its exit status and stands in its log.
+VALGRIND = ["valgrind", "-q", "--error-exitcode=99", "--leak-check=full",
+            "--errors-for-leak-kinds=definite"]
+
+
 def first_listener(options):
     """Where --listen of these options lets a client connect, or None."""
     for option, value in zip(options, options[1:]):
@@ -35,7 +41,8 @@ class Agent(Process):
             where = "127.0.0.1", port
             options = ("--listen", f"127.0.0.1:{port}", *options)
         super().__init__("agent", where, env)
-        self.options, self.prefix = options, prefix
+        checker = VALGRIND if os.environ.get("VALGRIND") else []
+        self.options, self.prefix = options, [*prefix, *checker]
         self.start(wait)
 
     def command(self):
