@@ -423,6 +423,37 @@ def test_a_target_gets_the_same_bytes(site, gone, case):
     assert b"x-router-choices:" not in seen["only"]
 
 
+class Proxied(Target):
+    """Wants to know of each connection whose it is."""
+
+    def serve(self, link):
+        said = b""
+        while b"\r\n\r\n" not in said:
+            said += link.recv(1 << 16)
+        self.got.append(said.split(b"\r\n")[0].decode().split()[:5])
+        link.sendall(ANSWER)
+
+
+def test_the_clients_address_goes_along(haproxy_binary, site, gone, tmp_path):
+    """For whoever adds send-proxy, say: it is the client's, one target or two."""
+    config = tmp_path / "haproxy.cfg"
+    text = (kit.haproxy.FILES / "haproxy.cfg").read_text()
+    plain = "server target 0.0.0.0:0 pool-low-conn"
+    assert plain in text
+    config.write_text(text.replace(plain, plain + " 0 send-proxy #"))
+    with Proxied() as target, kit.HAProxy(haproxy_binary, site.agent,
+                                          config=config) as haproxy:
+        for targets in [target.target], [target, gone], [gone, target]:
+            with socket.create_connection(haproxy.where, 10,
+                                          ("127.0.0.7", 0)) as sock:
+                sock.sendall(b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" %
+                             site.route(*targets).encode())
+                assert sock.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+                assert target.got.pop() == [
+                    "PROXY", "TCP4", "127.0.0.7", "127.0.0.1",
+                    str(sock.getsockname()[1])]
+
+
 def test_a_client_gets_the_same_bytes(site):
     replies = {
         "plain": ANSWER,
