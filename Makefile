@@ -304,6 +304,7 @@ placed = \
 	644:spoa/routectl.bash-completion:$(PREFIX)/share/bash-completion/completions/routectl \
 	644:README.md:$(doc)/README.md \
 	$(foreach f,$(wildcard docs/*.md),644:$f:$(doc)/$f) \
+	$(foreach f,$(wildcard docs/examples/*.sh),755:$f:$(doc)/examples/$(notdir $f)) \
 	$(foreach f,$(examples),644:$f:$(doc)/examples/$(notdir $f))
 placed_units = \
 	$(foreach f,$(units),644:$f:$(PREFIX)/lib/systemd/system/$(notdir $f)) \

@@ -4,6 +4,7 @@ does what was known when the hash is lost; leases end on time."""
 
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -474,3 +475,59 @@ def test_lease(ask, server, say):
     assert 0.7 < took < 1.7
     assert ask("b.example").target == U
     return None
+
+
+EXAMPLES = kit.process.TOP / "docs/examples"
+
+
+class Lease(kit.Process):
+    """lease.sh beside a worker; its lease is 2 s."""
+
+    def __init__(self, server, field, route):
+        super().__init__("lease", env={"LEASE": 2})
+        self.words = [EXAMPLES / "lease.sh", field, route, "-p",
+                      str(server.port)]
+        self.start(wait=False)
+
+    def command(self):
+        return self.words
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_worker_keeps_its_route_alive(ask, server, say, end):
+    """The README's example: for as long as it runs, and a lease longer when it
+    could not say goodbye."""
+    if not has(say, "HEXPIRE"):
+        return print("this server has no HEXPIRE")
+    say("HSET", "routes", "b.example", U)
+    ask.start(server.url, options=("--ttl", "1h", "--negative-ttl", "1h"))
+    up(ask)
+    with Lease(server, "a.example", T) as lease:
+        comes(ask, "a.example", T)
+        end_of_watch = time.monotonic() + 4
+        while time.monotonic() < end_of_watch:
+            assert ask("a.example").target == T
+            time.sleep(0.05)
+        lease.stop(end)
+        until(lambda: ask("a.example").status == "not_found", "its end", 10)
+    assert ask("b.example").target == U
+    return None
+
+
+def test_those_not_seen_are_swept(ask, server, say):
+    """The README's other example, for a Redis without HEXPIRE."""
+    fill(say, ["a.example", "b.example", "never.example"])
+    say("HSET", "seen", "a.example", int(time.time()) - 60, "b.example",
+        int(time.time()) + 60)
+    ask.start(server.url, options=("--ttl", "1h", "--negative-ttl", "1h"))
+    up(ask)
+    comes(ask, "a.example", T)
+    done = subprocess.run([EXAMPLES / "sweep.sh", "-p", str(server.port)],
+                          capture_output=True, text=True, timeout=20,
+                          check=True)
+    assert done.stdout.split() == ["a.example"]
+    until(lambda: ask("a.example").status == "not_found", "its end", 2)
+    assert {ask(host).target for host in ("b.example", "never.example")} == {T}
+    assert subprocess.run([EXAMPLES / "sweep.sh", "-p", str(server.port)],
+                          capture_output=True, text=True, timeout=20,
+                          check=True).stdout.strip() == ""
