@@ -16,12 +16,16 @@ tls      := $(filter-out 0,$(TLS))
 SYSTEMD ?= $(shell $(PKG_CONFIG) --exists libsystemd 2>/dev/null && echo 1)
 systemd := $(filter-out 0,$(SYSTEMD))
 
+# And for the fence around it.
+SECCOMP ?= $(shell $(PKG_CONFIG) --exists libseccomp 2>/dev/null && echo 1)
+seccomp := $(filter-out 0,$(SECCOMP))
+
 SAN     ?=
 variant := $(if $(SAN),$(SAN),release)
-out     := build/$(variant)$(if $(tls),,-plain)$(if $(systemd),,-alone)
+out     := build/$(variant)$(if $(tls),,-plain)$(if $(systemd),,-alone)$(if $(seccomp),,-open)
 
 PKGS     := libevent_core libevent_extra hiredis $(if $(tls),$(TLS_PKGS)) \
-	$(if $(systemd),libsystemd)
+	$(if $(systemd),libsystemd) $(if $(seccomp),libseccomp)
 
 comma    := ,
 warnings := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
@@ -48,7 +52,7 @@ no_lto := $(if $(lto),-fno-lto)
 
 base_cflags := -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -O2 -g \
 	$(warnings) $(if $(WERROR),-Werror) $(if $(tls),-DWITH_TLS) \
-	$(if $(systemd),-DWITH_SYSTEMD) \
+	$(if $(systemd),-DWITH_SYSTEMD) $(if $(seccomp),-DWITH_SECCOMP) \
 	$(hardening) $(sanitize) $(lto)
 base_ldflags := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed \
 	$(sanitize)
@@ -112,6 +116,7 @@ unit_rooms := spop session hash host route balance guard slab cache sweep \
 	resolver sieve redis_url opts log listener bad_routes json metrics \
 	html pace
 unit_rooms += lent lender pulse names due roster report
+unit_rooms += fence
 unit_rooms += hold preload redis_reply replicas
 links_slab := pages
 links_cache := hash pages slab
@@ -177,7 +182,8 @@ unit: $(unit_tests) $(replays)
 FUZZ_SECONDS ?= 60
 fuzz_kinds := fuzz cover
 fuzz_flags := -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -g \
-	$(warnings) $(if $(tls),-DWITH_TLS) $(if $(systemd),-DWITH_SYSTEMD)
+	$(warnings) $(if $(tls),-DWITH_TLS) $(if $(systemd),-DWITH_SYSTEMD) \
+	$(if $(seccomp),-DWITH_SECCOMP)
 flags_fuzz := -O1 -fsanitize=fuzzer-no-link$(comma)address$(comma)undefined \
 	-fno-sanitize-recover=all
 flags_cover := -O0 -fprofile-instr-generate -fcoverage-mapping \
@@ -365,7 +371,7 @@ help:
 	@echo 'make test-docker  build the image, use docker-compose.yml'
 	@echo 'make deps    install all that building and testing need'
 	@echo 'make clean   remove build/'
-	@echo 'Variables: HAPROXY=/a,/b  SAN=address  TLS=0  SYSTEMD=0  WERROR=1  CC  CFLAGS  TESTS'
+	@echo 'Variables: HAPROXY=/a,/b  SAN=address  TLS=0  SYSTEMD=0  SECCOMP=0  WERROR=1  CC  CFLAGS  TESTS'
 
 .PHONY: clean
 clean:

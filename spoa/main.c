@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "fence.h"
 #include "log.h"
 #include "reload.h"
 #include "systemd.h"
@@ -116,6 +117,20 @@ static bool drop_privileges(struct app *app)
 	return true;
 }
 
+static bool raise_fence(struct app *app)
+{
+	char why[FENCE_WHY_MAX];
+
+	if (!app->settings.config.seccomp)
+		return true;
+	if (!fence_raise(why)) {
+		snprintf(app->error, sizeof(app->error), "--seccomp: %s", why);
+		return false;
+	}
+	log_info("seccomp is on");
+	return true;
+}
+
 static bool serve(struct app *app)
 {
 	struct agent *agent = &app->agent;
@@ -125,6 +140,8 @@ static bool serve(struct app *app)
 	    !drop_privileges(app) ||
 	    !agent_open(agent, &app->loop, &app->settings, &app->sockets,
 			app->error))
+		return false;
+	if (!raise_fence(app))
 		return false;
 	app->systemd = systemd_new(&app->loop);
 	systemd_say_ready(SERVING);
@@ -140,9 +157,11 @@ static bool serve(struct app *app)
 
 static void print_version(void)
 {
-	printf("spoa-router %s (libevent %s, hiredis %d.%d.%d, %s systemd)\n",
+	printf("spoa-router %s (libevent %s, hiredis %d.%d.%d, %s systemd, "
+	       "%s seccomp)\n",
 	       VERSION, event_get_version(), HIREDIS_MAJOR, HIREDIS_MINOR,
-	       HIREDIS_PATCH, systemd_is_known() ? "with" : "without");
+	       HIREDIS_PATCH, systemd_is_known() ? "with" : "without",
+	       fence_is_known() ? "with" : "without");
 }
 
 static bool run(struct app *app)

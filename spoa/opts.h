@@ -62,6 +62,7 @@ struct config {
 	int64_t empty_guard;
 	int64_t reuse_port;	 /* 0 or 1, as those below */
 	struct opts_item user;	 /* text may be NULL */
+	int64_t seccomp;	 /* 0 or 1 */
 	int64_t log_level;	 /* enum log_level */
 	int64_t log_format;	 /* enum log_format */
 	struct opts_item config; /* the file; text may be NULL */

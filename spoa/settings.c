@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "feedback.h"
+#include "fence.h"
 #include "redis_urls.h"
 
 struct reader {
@@ -73,6 +74,9 @@ static bool read_user(const struct reader *in)
 {
 	const struct opts_item *item = &in->settings->config.user;
 	const char *problem;
+
+	if (in->settings->config.seccomp && !fence_is_known())
+		return complain(in, "--seccomp", "built without libseccomp");
 
 	return !item->text ||
 	       user_parse(item->text, &in->settings->user, &problem) ||

@@ -20,6 +20,7 @@ build libinih-dev     lib:inih
 build libjansson-dev  lib:jansson
 build libssl-dev      lib:openssl
 build libsystemd-dev  lib:libsystemd
+build libseccomp-dev  lib:libseccomp
 deb   debhelper       dh
 deb   dpkg-dev        dpkg-buildpackage
 deb   fakeroot        fakeroot

@@ -83,6 +83,7 @@ WRONG = {
     "--cache-size": COUNT,
     "--max-connections": COUNT,
     "--max-waiting": COUNT,
+    "--seccomp": ["", "yes"],
     "--user": ["", ":", "no-such-user", "root:no-such-group"],
     "--log-level": ["", "loud", "5", "INFO ", "infos"],
     "--log-format": ["", "xml", "texts"],

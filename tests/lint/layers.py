@@ -53,6 +53,7 @@ ROOMS = {
     "loop": BASE,
     "listener": BASE,
     "user": BASE,
+    "fence": BASE,
     "systemd": BASE | {"loop"},
     "dns_cache": BASE | {"dns", "hash", "loop", "log"},
     "checker": BASE | {"loop", "roster"},

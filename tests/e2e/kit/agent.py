@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The agent under test (environment SPOA_ROUTER, else build/spoa-router)."""
+"""The agent under test (environment SPOA_ROUTER, else build/spoa-router; each
+has the options of SPOA_OPTIONS too)."""
 
 import os
+import re
 
 from .process import TOP, Process, free_port, program
 
@@ -43,10 +45,28 @@ class Agent(Process):
         super().__init__("agent", where, env)
         checker = VALGRIND if os.environ.get("VALGRIND") else []
         self.options, self.prefix = options, [*prefix, *checker]
+        self.starts = 0  # that its log tells of
         self.start(wait)
 
     def command(self):
-        return [*self.prefix, binary(), *map(str, self.options)]
+        return [*self.prefix, binary(),
+                *os.environ.get("SPOA_OPTIONS", "").split(),
+                *map(str, self.options)]
+
+    def start(self, wait=True):
+        self.starts = self.count_starts()
+        return super().start(wait)
+
+    def count_starts(self):
+        if not self.log_path.exists():
+            return 0
+        return len(re.findall('msg"?[=:]"started"', self.log()))
+
+    def is_ready(self):
+        """Its sockets take connections a while before it serves."""
+        is_quiet = {"--log-level", "--config"} & set(map(str, self.options))
+        return super().is_ready() and (
+            is_quiet or self.count_starts() > self.starts)
 
     @property
     def address(self):

@@ -58,6 +58,7 @@ class Activated(Agent):
         return self.options[1].rpartition(":")[2]
 
     def start(self, wait=True):
+        self.starts = self.count_starts()
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL, stdout=log,
@@ -66,16 +67,6 @@ class Activated(Agent):
         if wait:
             self.wait_ready()
         return self
-
-    def is_ready(self):
-        # The sockets take connections before it does.
-        return self.log().count('msg="started"') > self.starts
-
-    def wait_ready(self, seconds=20):
-        super().wait_ready(seconds)
-        self.starts += 1
-
-    starts = 0
 
     def close(self):
         super().close()
