@@ -1,67 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cache: entries by field in one hash table that never grows, on two rings of
- * age: values and absences. No I/O, no clock.
+ * cache: the lives of entries, which of them make room, and the walks over
+ * them, on two rings of age: values and absences. No I/O, no clock.
  */
 #include "cache.h"
 
 #include <stdlib.h>
 
-#include "pages.h"
-#include "slab.h"
+#include "entries.h"
 
 enum {
-	BUCKETS_MIN = 64,  /* before the first split */
 	SIEVE_STEPS = 64,  /* entries that one eviction may pass over */
 	TRIM_STEPS = 256,  /* evictions in one step of making room */
 	SWEEP_STEPS = 512, /* entries that one step of a sweep looks at */
 	DUE_SHARE = 5,	   /* the last fifth of a life */
 	YOUNG_PARTS = 7,   /* of ten: what no cut and no last fifth takes */
-	CACHE_LINE = 64,   /* bytes that memory is fetched in */
 	CUT_PARTS = 2550,  /* a life is cut by up to 255 of these: a tenth */
 	HITS_MAX = UINT8_MAX,
-};
-
-/* What a hit touches lies together. */
-struct entry {
-	struct entry *newer; /* on the ring of its kind */
-	struct entry *older;
-	struct entry *chain; /* next in the bucket */
-	int64_t asked_ms;
-	uint32_t epoch; /* in which it was asked */
-	uint32_t hash;	/* of the field */
-	uint32_t uses;	/* since it came; may begin again at 0 */
-	uint16_t value_len;
-	uint8_t field_len;
-	uint8_t hits; /* since the last sweep; stays at HITS_MAX */
-	uint8_t cut;  /* of its life, in parts of CUT_PARTS */
-	bool is_absent : 1;
-	bool is_used : 1;	  /* since the hand last passed */
-	_Alignas(4) char bytes[]; /* the field, then, aligned too, the value */
-};
-
-/* The entries of one kind, from the oldest to the newest. */
-struct ring {
-	struct entry *newest;
-	struct entry *oldest;
-	struct entry *hand; /* where the sieve goes on; NULL is the oldest */
-	size_t count;
-	size_t max;
-	size_t bytes; /* of its entries */
 };
 
 struct cache {
 	struct cache_options options;
 	struct hash_secret secret;
-	uint64_t random;    /* xorshift state; never 0 */
-	struct slabs slabs; /* of the entries */
-	/* Linear hashing: buckets 0 to `mask` and, of those below `split`,
-	 * their twins above the mask. The array is as long as it will ever be,
-	 * but only what is used of it is touched. */
-	struct entry **buckets;
-	size_t room;  /* buckets that are allocated */
-	size_t mask;  /* a power of two less one */
-	size_t split; /* at most the mask */
+	uint64_t random; /* xorshift state; never 0 */
+	struct entries entries;
 	struct ring values;
 	struct ring absents;
 	uint32_t epoch;
@@ -93,16 +55,6 @@ static void set_young(struct cache *cache)
 		cache->options.negative_ms / 10 * YOUNG_PARTS * factor;
 }
 
-/* Room for the values, the absences and the doubling under way. */
-static size_t buckets_for(size_t values_max)
-{
-	size_t buckets = BUCKETS_MIN;
-
-	while (buckets / 4 < values_max)
-		buckets *= 2;
-	return buckets;
-}
-
 static void set_bounds(struct cache *cache, size_t values_max)
 {
 	cache->values.max = values_max;
@@ -110,17 +62,6 @@ static void set_bounds(struct cache *cache, size_t values_max)
 	/* A host under a wildcard needs its own absences side by side. */
 	if (cache->absents.max < CACHE_ABSENT_SHARE)
 		cache->absents.max = CACHE_ABSENT_SHARE;
-}
-
-/* The first buckets stay in small pages: so a small cache is small. */
-static struct entry **map_buckets(size_t count)
-{
-	return pages_map(count * sizeof(struct entry *), PAGES_BLOCK);
-}
-
-static void unmap_buckets(struct entry **buckets, size_t count)
-{
-	pages_unmap(buckets, count * sizeof(struct entry *));
 }
 
 struct cache *cache_new(const struct cache_options *options,
@@ -133,13 +74,9 @@ struct cache *cache_new(const struct cache_options *options,
 	cache->options = *options;
 	cache->secret = *secret;
 	cache->random = secret->k0 | 1;
-	cache->mask = BUCKETS_MIN - 1;
 	set_bounds(cache, options->values_max);
 	set_young(cache);
-	cache->room = buckets_for(options->values_max);
-	slab_init(&cache->slabs);
-	cache->buckets = map_buckets(cache->room);
-	if (!cache->buckets) {
+	if (!entries_init(&cache->entries, options->values_max)) {
 		free(cache);
 		return NULL;
 	}
@@ -151,34 +88,6 @@ const struct cache_counters *cache_count(const struct cache *cache)
 	return &cache->counters;
 }
 
-static struct span entry_field(const struct entry *entry)
-{
-	return (struct span){entry->bytes, entry->field_len};
-}
-
-static size_t value_offset(size_t field_len)
-{
-	return (field_len + 3) / 4 * 4;
-}
-
-static char *entry_value(struct entry *entry)
-{
-	return entry->bytes + value_offset(entry->field_len);
-}
-
-/* Bytes that an entry takes. */
-static size_t entry_size(size_t field_len, size_t value_len)
-{
-	return offsetof(struct entry, bytes) + value_offset(field_len) +
-	       value_len;
-}
-
-static void free_entry(struct cache *cache, struct entry *entry)
-{
-	slab_free(&cache->slabs, entry,
-		  entry_size(entry->field_len, entry->value_len));
-}
-
 static void free_ring(struct cache *cache, struct ring *ring)
 {
 	struct entry *entry = ring->oldest;
@@ -186,7 +95,7 @@ static void free_ring(struct cache *cache, struct ring *ring)
 	while (entry) {
 		struct entry *newer = entry->newer;
 
-		free_entry(cache, entry);
+		entries_free(&cache->entries, entry);
 		entry = newer;
 	}
 }
@@ -197,8 +106,7 @@ void cache_free(struct cache *cache)
 		return;
 	free_ring(cache, &cache->values);
 	free_ring(cache, &cache->absents);
-	slab_fini(&cache->slabs);
-	unmap_buckets(cache->buckets, cache->room);
+	entries_fini(&cache->entries);
 	free(cache);
 }
 
@@ -207,80 +115,9 @@ uint32_t cache_hash(const struct cache *cache, struct span field)
 	return (uint32_t)hash_span(&cache->secret, field);
 }
 
-static struct entry **find_bucket(struct cache *cache, uint32_t hash)
-{
-	size_t bucket = hash & cache->mask;
-
-	if (bucket < cache->split)
-		bucket = hash & (cache->mask * 2 + 1);
-	return &cache->buckets[bucket];
-}
-
-/* Where the pointer to the field's entry is, or would be. */
-static inline struct entry **find_slot(struct cache *cache, uint32_t hash,
-				       struct span field)
-{
-	struct entry **slot = find_bucket(cache, hash);
-
-	while (*slot && ((*slot)->hash != hash ||
-			 !span_equal(entry_field(*slot), field)))
-		slot = &(*slot)->chain;
-	return slot;
-}
-
-/* Splits one bucket in two: the table grows with its entries, and no put pays
- * for more than a step of it. */
-static void split_bucket(struct cache *cache)
-{
-	struct entry *entry = cache->buckets[cache->split];
-
-	cache->buckets[cache->split++] = NULL;
-	while (entry) {
-		struct entry *next = entry->chain;
-		struct entry **bucket = find_bucket(cache, entry->hash);
-
-		entry->chain = *bucket;
-		*bucket = entry;
-		entry = next;
-	}
-	if (cache->split > cache->mask) {
-		cache->mask = cache->mask * 2 + 1;
-		cache->split = 0;
-	}
-}
-
 static struct ring *ring_of(struct cache *cache, bool is_absent)
 {
 	return is_absent ? &cache->absents : &cache->values;
-}
-
-static void link_entry(struct ring *ring, struct entry *entry)
-{
-	entry->newer = NULL;
-	entry->older = ring->newest;
-	if (ring->newest)
-		ring->newest->newer = entry;
-	else
-		ring->oldest = entry;
-	ring->newest = entry;
-	ring->count++;
-	ring->bytes += entry_size(entry->field_len, entry->value_len);
-}
-
-static void unlink_entry(struct ring *ring, struct entry *entry)
-{
-	if (ring->hand == entry)
-		ring->hand = entry->newer;
-	if (entry->newer)
-		entry->newer->older = entry->older;
-	else
-		ring->newest = entry->older;
-	if (entry->older)
-		entry->older->newer = entry->newer;
-	else
-		ring->oldest = entry->newer;
-	ring->count--;
-	ring->bytes -= entry_size(entry->field_len, entry->value_len);
 }
 
 /* The walk goes over the values, then over the absences. */
@@ -312,8 +149,8 @@ static void remove_entry(struct cache *cache, struct entry **slot)
 		cache->swept = entry->older;
 	if (cache->walked == entry)
 		cache->walked = next_walked(cache, entry);
-	unlink_entry(ring_of(cache, entry->is_absent), entry);
-	free_entry(cache, entry);
+	entries_unlink(ring_of(cache, entry->is_absent), entry);
+	entries_free(&cache->entries, entry);
 }
 
 /* Removes one entry of a ring: the first from the hand on that was not used
@@ -330,7 +167,8 @@ static void evict_one(struct cache *cache, struct ring *ring)
 	ring->hand = entry;
 	if (cache->evicted && !entry->is_absent)
 		cache->evicted(cache->evicted_context, entry_field(entry));
-	remove_entry(cache, find_slot(cache, entry->hash, entry_field(entry)));
+	remove_entry(cache, entries_find(&cache->entries, entry->hash,
+					 entry_field(entry)));
 	cache->counters.evictions++;
 }
 
@@ -360,29 +198,10 @@ bool cache_trim(struct cache *cache)
 	       cache->absents.count > cache->absents.max;
 }
 
-/* Room for so many values; that there once was more is no harm. */
-static bool grow_buckets(struct cache *cache, size_t values_max)
-{
-	size_t room = buckets_for(values_max);
-	struct entry **buckets;
-
-	if (room <= cache->room)
-		return true;
-	buckets = map_buckets(room);
-	if (!buckets)
-		return false;
-	memcpy(buckets, cache->buckets,
-	       (cache->mask + 1 + cache->split) * sizeof(struct entry *));
-	unmap_buckets(cache->buckets, cache->room);
-	cache->buckets = buckets;
-	cache->room = room;
-	return true;
-}
-
 bool cache_set_options(struct cache *cache, const struct cache_options *options)
 {
 	size_t values_max = cache->options.values_max;
-	bool is_grown = grow_buckets(cache, options->values_max);
+	bool is_grown = entries_grow(&cache->entries, options->values_max);
 
 	cache->options = *options;
 	if (is_grown)
@@ -457,7 +276,7 @@ enum cache_state cache_get_hashed(struct cache *cache, uint32_t hash,
 				  struct span field, int64_t now_ms,
 				  struct cache_hit *hit)
 {
-	struct entry *entry = *find_slot(cache, hash, field);
+	struct entry *entry = *entries_find(&cache->entries, hash, field);
 	enum cache_state state = CACHE_FRESH;
 
 	if (!entry)
@@ -516,7 +335,7 @@ bool cache_look_at(struct cache *cache, struct span field, int64_t now_ms,
 		   struct cache_look *look)
 {
 	struct entry *entry =
-		*find_slot(cache, cache_hash(cache, field), field);
+		*entries_find(&cache->entries, cache_hash(cache, field), field);
 
 	if (!entry)
 		return false;
@@ -531,9 +350,10 @@ bool cache_scan(struct cache *cache, size_t bucket, int64_t now_ms,
 	struct cache_look look;
 	struct entry *entry;
 
-	if (bucket > cache->mask + cache->split)
+	if (bucket >= entries_buckets(&cache->entries))
 		return false;
-	for (entry = cache->buckets[bucket]; entry; entry = entry->chain) {
+	for (entry = cache->entries.buckets[bucket]; entry;
+	     entry = entry->chain) {
 		describe(cache, entry, now_ms, &look);
 		if (look.state != CACHE_UNKNOWN)
 			visit(context, &look);
@@ -545,7 +365,7 @@ bool cache_shorten(struct cache *cache, struct span field, int64_t left_ms,
 		   int64_t now_ms)
 {
 	struct entry *entry =
-		*find_slot(cache, cache_hash(cache, field), field);
+		*entries_find(&cache->entries, cache_hash(cache, field), field);
 	int64_t surplus_ms;
 
 	if (!entry)
@@ -556,35 +376,12 @@ bool cache_shorten(struct cache *cache, struct span field, int64_t left_ms,
 	return true;
 }
 
-/* The lines that a hit touches: from `chain` to the first target. */
-static void prefetch_entry(const struct entry *entry)
-{
-	const char *hot = (const char *)&entry->chain;
-
-	__builtin_prefetch(hot);
-	__builtin_prefetch(hot + CACHE_LINE);
-}
+_Static_assert((int)CACHE_FORESEEN <= (int)ENTRIES_FORESEEN,
+	       "what is foreseen");
 
 void cache_foresee(struct cache *cache, const uint32_t *hashes, size_t count)
 {
-	struct entry **buckets[CACHE_FORESEEN];
-	size_t i;
-
-	if (count > CACHE_FORESEEN)
-		count = CACHE_FORESEEN;
-	for (i = 0; i < count; i++) {
-		buckets[i] = find_bucket(cache, hashes[i]);
-		__builtin_prefetch(buckets[i]);
-	}
-	for (i = 0; i < count; i++)
-		if (*buckets[i])
-			prefetch_entry(*buckets[i]);
-	for (i = 0; i < count; i++) {
-		const struct entry *entry = *buckets[i];
-
-		if (entry && entry->hash != hashes[i] && entry->chain)
-			prefetch_entry(entry->chain);
-	}
+	entries_foresee(&cache->entries, hashes, count);
 }
 
 uint32_t cache_epoch(const struct cache *cache)
@@ -608,7 +405,7 @@ void cache_set_push(struct cache *cache, bool is_up, int64_t now_ms)
 bool cache_is_outdated(struct cache *cache, struct span field)
 {
 	const struct entry *entry =
-		*find_slot(cache, cache_hash(cache, field), field);
+		*entries_find(&cache->entries, cache_hash(cache, field), field);
 
 	return entry && !entry->is_absent && entry->epoch != cache->epoch;
 }
@@ -684,29 +481,13 @@ static struct entry *add_entry(struct cache *cache, uint32_t hash,
 {
 	struct ring *ring = ring_of(cache, is_absent);
 	struct entry *entry;
-	struct entry **bucket;
 
 	trim_ring(cache, ring, ring->max - 1);
-	entry = slab_alloc(&cache->slabs, entry_size(field.len, len));
-	if (!entry) {
+	entry = entries_add(&cache->entries, hash, field, len, is_absent);
+	if (entry)
+		entries_link(ring, entry);
+	else
 		cache->counters.failures++;
-		return NULL;
-	}
-	entry->hash = hash;
-	entry->value_len = (uint16_t)len;
-	entry->field_len = (uint8_t)field.len;
-	entry->is_absent = is_absent;
-	entry->is_used = false;
-	entry->hits = 0;
-	entry->uses = 0;
-	memcpy(entry->bytes, field.p, field.len);
-	if (cache->values.count + cache->absents.count >
-	    cache->mask + cache->split)
-		split_bucket(cache);
-	bucket = find_bucket(cache, hash);
-	entry->chain = *bucket;
-	*bucket = entry;
-	link_entry(ring, entry);
 	return entry;
 }
 
@@ -722,7 +503,7 @@ void cache_put(struct cache *cache, struct span field, const void *value,
 	       size_t len, int64_t asked_ms, uint32_t epoch)
 {
 	uint32_t hash = cache_hash(cache, field);
-	struct entry **slot = find_slot(cache, hash, field);
+	struct entry **slot = entries_find(&cache->entries, hash, field);
 	struct entry *entry = *slot;
 
 	if (!value)
@@ -758,7 +539,7 @@ void cache_set_forget(struct cache *cache,
 void *cache_find(struct cache *cache, struct span field)
 {
 	struct entry *entry =
-		*find_slot(cache, cache_hash(cache, field), field);
+		*entries_find(&cache->entries, cache_hash(cache, field), field);
 
 	return entry && !entry->is_absent ? entry_value(entry) : NULL;
 }
@@ -766,7 +547,8 @@ void *cache_find(struct cache *cache, struct span field)
 void cache_replace(struct cache *cache, struct span field, const void *value,
 		   size_t len)
 {
-	struct entry **slot = find_slot(cache, cache_hash(cache, field), field);
+	struct entry **slot =
+		entries_find(&cache->entries, cache_hash(cache, field), field);
 	struct entry *entry = *slot;
 	struct entry old;
 
@@ -774,7 +556,7 @@ void cache_replace(struct cache *cache, struct span field, const void *value,
 		return;
 	old = *entry;
 	cache_put(cache, field, value, len, old.asked_ms, old.epoch);
-	entry = *find_slot(cache, cache_hash(cache, field), field);
+	entry = *entries_find(&cache->entries, cache_hash(cache, field), field);
 	if (!entry)
 		return;
 	entry->hits = old.hits;
@@ -786,7 +568,7 @@ void cache_renew(struct cache *cache, struct span field, int64_t asked_ms,
 		 uint32_t epoch)
 {
 	struct entry *entry =
-		*find_slot(cache, cache_hash(cache, field), field);
+		*entries_find(&cache->entries, cache_hash(cache, field), field);
 
 	if (entry)
 		date_entry(cache, entry, asked_ms, epoch);
