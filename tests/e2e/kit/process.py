@@ -129,7 +129,7 @@ class Process:
     def running(self):
         return self.process is not None and self.process.poll() is None
 
-    def stop(self, sign=signal.SIGTERM, seconds=10):
+    def stop(self, sign=signal.SIGTERM, seconds=30):
         """Ends the process and returns its status; too slow is a failure."""
         if self.running:
             self.process.send_signal(sign)
