@@ -2,6 +2,8 @@
 """Redis fails in each way there is while requests go on: known hosts are served
 throughout, and afterwards all is as it was."""
 
+import contextlib
+import threading
 import time
 
 import pytest
@@ -19,10 +21,30 @@ class Way(Relay):
     """A relay that can also damage what Redis says."""
 
     damage = None  # bytes in place of each reply
-    stop_at = None  # pass on so many bytes of each connection, then nothing
-    passed = 0
+    stop_at = None  # pass on so many bytes, then nothing
+    merge = 0.0  # seconds for which replies are kept, to leave together
+
+    def __init__(self, target):
+        self.kept, self.lock = {}, threading.Lock()
+        super().__init__(target)
+
+    def keep(self, sink, piece):
+        """Is it kept back? What comes later does not overtake it."""
+        with self.lock:
+            if not self.merge and sink not in self.kept:
+                return False
+            if sink not in self.kept:
+                threading.Timer(self.merge, self.let_go, (sink,)).start()
+            self.kept[sink] = self.kept.get(sink, b"") + piece
+            return True
+
+    def let_go(self, sink):
+        with self.lock, contextlib.suppress(OSError):
+            sink.sendall(self.kept.pop(sink))
 
     def pass_on(self, sink, piece, to_client):
+        if to_client and self.keep(sink, piece):
+            return
         if to_client and self.damage:
             piece = self.damage
         if to_client and self.stop_at is not None:
@@ -128,8 +150,11 @@ FAULTS = {
                   lambda site: site.redis.start(), "redis_losses_total"),
     "stopped": Fault(lambda site: site.redis.pause(),
                      lambda site: site.redis.resume(), "timeouts_total"),
+    "paused": Fault(say("CLIENT", "PAUSE", "1000"), lambda site: None,
+                    "timeouts_total"),
     "10 ms": Fault(put("delay", 0.005), put("delay", 0)),
     "500 ms": Fault(put("delay", 0.25), put("delay", 0), "timeouts_total"),
+    "merged": Fault(put("merge", 0.03), put("merge", 0.0)),
     "split": Fault(put("chunk", 1), put("chunk", 0)),
     "black hole": Fault(put("hole", True), put("hole", False),
                         "timeouts_total"),
