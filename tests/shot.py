@@ -8,6 +8,7 @@ Starts Redis, the agent and workers, asks for a minute, kills a worker.
 import math
 import random
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import kit  # noqa: E402
 from kit.browser import Browser  # noqa: E402
 from spop import Peer  # noqa: E402
 
-SECONDS = 64
+SECONDS = 70
 NAMES = ["app1", "app2", "shop", "api", "docs", "blog", "status", "login",
          "img", "chat", "mail", "git"]
 
@@ -52,10 +53,13 @@ def main():
             hosts = [f"{name}.cloud.com" for name in NAMES]
             hosts += ["eu.shop.cloud.com"]
             two.kill()
-            ask(agent, hosts)
+            asking = threading.Thread(target=ask, args=(agent, hosts))
+            asking.start()
+            time.sleep(SECONDS - 4)
             with Browser(height=1180, dark=dark) as browser:
                 browser.go(f"http://127.0.0.1:{port}/?host=eu.shop.cloud.com")
                 browser.picture(file)
+            asking.join()
 
 
 if __name__ == "__main__":

@@ -9,8 +9,15 @@ import subprocess
 
 import pytest
 
-from resp import FakeRedis, until
+from resp import FakeRedis
+from resp import until as until_soon
 from spop import Peer, question
+
+
+def until(fact, what, seconds=60):
+    """Machines that test are busy."""
+    return until_soon(fact, what, seconds)
+
 
 ANSWERS = "spoa_router_answers_total"
 TOOK = "spoa_router_answer_duration_seconds"
@@ -177,18 +184,18 @@ def test_push(redis, start_admin):
 
     def up():
         return admin.metrics()["spoa_router_push_connected"]
-    until(lambda: up() == 1, "the channel", 20)
+    until(lambda: up() == 1, "the channel")
     redis.cmd("HSET", "routes", "a.example", "10.0.0.1:80")
     redis.cmd("PUBLISH", "routes:changed", "a.example")
     until(lambda: admin.metrics()['spoa_router_push_messages_total'
-                                  '{kind="name"}'] == 1, "the message", 20)
+                                  '{kind="name"}'] == 1, "the message")
     found = admin.metrics()
     assert found['spoa_router_push_messages_total{kind="change"}'] >= 1
     assert found["spoa_router_epochs_total"] >= 2
     assert 0 <= found["spoa_router_push_silence_seconds"] < 20
     assert found["spoa_router_redis_connected"] == 1
     redis.kill()
-    until(lambda: up() == 0, "its end", 20)
+    until(lambda: up() == 0, "its end")
     found = admin.metrics()
     assert found["spoa_router_redis_connected"] == 0
     assert found["spoa_router_redis_losses_total"] == 1
@@ -201,10 +208,10 @@ def test_errors_of_redis_by_kind(start_admin):
         redis.on("HMGET", b"-LOADING Redis is loading the dataset\r\n")
         _, admin = start_admin(redis=redis.url)
         until(lambda: admin.metrics()[errors + '{kind="LOADING"}'] >= 1,
-              "the error", 20)
+              "the error")
         redis.on("HMGET", b"-STRANGE new error\r\n")
         until(lambda: admin.metrics()[errors + '{kind="other"}'] >= 1,
-              "another", 20)
+              "another")
         assert admin.metrics()["spoa_router_redis_failures_total"] >= 2
 
 
@@ -221,7 +228,7 @@ def test_ready_when_redis_has_answered_once(start_admin):
         assert status == 503 and "Redis has not answered" in why
         assert admin.get("/healthz") == "ok\n"
         redis.forget("HMGET")
-        until(lambda: readiness(admin) == (200, "ready\n"), "Redis", 20)
+        until(lambda: readiness(admin) == (200, "ready\n"), "Redis")
     # Known routes are served on while it is away.
     assert readiness(admin) == (200, "ready\n")
 
@@ -249,7 +256,7 @@ def test_not_ready_while_stopping(start_admin):
     """A connection with an answer to come keeps it from ending at once."""
     with FakeRedis() as redis:
         agent, admin = start_admin("--lookup-timeout", "2s", redis=redis.url)
-        until(lambda: readiness(admin)[0] == 200, "Redis", 20)
+        until(lambda: readiness(admin)[0] == 200, "Redis")
         with Peer(agent.where) as peer, \
                 socket.create_connection(admin.where, 30) as sock:
             sock.sendall(b"GET /readyz HTTP/1.1\r\n\r\n")
@@ -258,7 +265,7 @@ def test_not_ready_while_stopping(start_admin):
             peer.send(question("slow.example", stream=77))
             until(lambda: admin.metrics()["spoa_router_waiting"] == 1, "it")
             agent.process.terminate()
-            until(lambda: "stopping" in agent.log(), "the signal", 20)
+            until(lambda: "stopping" in agent.log(), "the signal")
             sock.sendall(b"GET /readyz HTTP/1.1\r\n\r\n")
             answer = sock.recv(1000)
             assert answer.startswith(b"HTTP/1.1 503")

@@ -13,8 +13,15 @@ import pytest
 
 import kit
 from kit.browser import Browser, chromium
-from resp import FakeRedis, until
+from resp import FakeRedis
+from resp import until as until_soon
 from spop import Peer
+
+
+def until(fact, what, seconds=60):
+    """Machines that test are busy."""
+    return until_soon(fact, what, seconds)
+
 
 HOSTILE = '"><script>document.title="owned"</script><img src=x onerror=1>'
 VOID = {"meta", "link", "input", "img", "br"}
@@ -170,11 +177,11 @@ def test_targets_in_trouble(start_admin, start_worker, redis):
                                "--allow-target", "127.0.0.0/8",
                                redis=redis.url)
     with Peer(agent.where) as peer:
-        until(lambda: peer.ask("a.example").status == "ok", "it", 20)
-        until(lambda: peer.ask("x.b.example").status == "ok", "it", 20)
+        until(lambda: peer.ask("a.example").status == "ok", "it")
+        until(lambda: peer.ask("x.b.example").status == "ok", "it")
         assert look(admin).row("a.example")[2] == "up"
         worker.kill()
-        until(lambda: peer.ask("a.example").status == "down", "the check", 20)
+        until(lambda: peer.ask("a.example").status == "down", "the check")
     page = look(admin)
     assert page.row(place)[1] == "down"
     assert sorted(page.row(place)[4].split(", ")) == ["*.b.example",
@@ -185,12 +192,12 @@ def test_targets_in_trouble(start_admin, start_worker, redis):
 
 def test_redis_that_goes_and_comes(start_admin, redis):
     _, admin = start_admin(redis=redis.url)
-    until(lambda: "told at once" in look(admin).text, "the channel", 20)
+    until(lambda: "told at once" in look(admin).text, "the channel")
     assert "Redis does not tell" not in look(admin).text
     redis.kill()
-    until(lambda: "Redis cannot be asked." in look(admin).text, "its end", 20)
+    until(lambda: "Redis cannot be asked." in look(admin).text, "its end")
     redis.start()
-    until(lambda: "told at once" in look(admin).text, "its return", 20)
+    until(lambda: "told at once" in look(admin).text, "its return")
     assert "lost 1 time" in look(admin).text
 
 
@@ -200,7 +207,7 @@ def hostile(start_admin, redis):
     for field in (HOSTILE, "a.example", "\x01\xff&amp;"):
         redis.cmd("HSET", "routes", field, HOSTILE)
     agent, admin = start_admin("--preload", redis=redis.url)
-    until(lambda: 'msg="preloaded"' in agent.log(), "the routes", 20)
+    until(lambda: 'msg="preloaded"' in agent.log(), "the routes")
     return admin
 
 
