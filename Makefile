@@ -41,8 +41,11 @@ hardening := -fPIE -fstack-protector-strong -fstack-clash-protection \
 	$(if $(filter aarch64-%,$(machine)),-mbranch-protection=standard) \
 	$(if $(SAN)$(findstring _FORTIFY_SOURCE,$(CPPFLAGS)$(CFLAGS)),, \
 		-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
-sanitize := $(if $(SAN),-fsanitize=address$(comma)undefined \
-	-fno-sanitize-recover=all -fno-omit-frame-pointer)
+san_coverage := --coverage -O0
+san_other    := -fsanitize=address$(comma)undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer
+sanitize := $(if $(SAN),$(if $(filter coverage,$(SAN)),$(san_coverage), \
+	$(san_other)))
 
 # The released binary is optimised across rooms; tests link the plain code of
 # the same objects, so that allocations can be made to fail.
@@ -288,6 +291,18 @@ prove: | build/peers/cbmc
 	@tests/deps.sh prove
 	@tests/proofs/run.sh
 
+# Lines, then branches that the tests reach, by room; TESTS=--unit: unit tests
+# and kept inputs alone.
+.PHONY: coverage
+coverage:
+	@tests/deps.sh build demo test coverage
+	@find build -name '*.gcda' -delete
+	@$(MAKE) --no-print-directory SAN=coverage all unit
+	@tests/run.py build/coverage $(TESTS)
+	@for kind in "" --branches; do \
+		gcovr --root . --filter spoa/ $$kind build/coverage; \
+	done
+
 .PHONY: deps
 deps:
 	@tests/deps.sh build demo test lint
@@ -358,6 +373,7 @@ help:
 	@echo 'make demo    install what is missing, build, show it at work'
 	@echo 'make run     the same, and stay in the foreground on port 8000'
 	@echo 'make test    install what is missing, run every test'
+	@echo 'make coverage the lines and branches that the tests reach'
 	@echo 'make prove   proofs of the pure rooms, a model of the resolver'
 	@echo 'make check   lint and unit tests; installs nothing'
 	@echo 'make lint    format, layers, sizes, clang-tidy, cppcheck, analyzer'

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # deps.sh PURPOSE...: installs the Debian packages that "build", "demo", "test",
-# "deb", "boot", "docker", "bench", "lint", "prove" or "fuzz" need and that are missing.
-# Silent when none is.
-# What runs already is left alone, and no service is started. Without root or
-# sudo it prints the line for whoever has it, and exits 1.
+# "deb", "boot", "docker", "bench", "lint", "prove", "coverage" or "fuzz" need and
+# that are missing. Silent when none is. What runs already is left alone, and no service
+# is started. Without root or sudo it prints the line for whoever has it, and
+# exits 1.
 set -eu
 
 # purpose, package, and what shows that it is there, wherever that came from: a
@@ -72,6 +72,7 @@ docker iptables       iptables
 docker iproute2       ip
 docker mmdebstrap     mmdebstrap
 docker curl           curl
+coverage gcovr        gcovr
 prove spin            spin
 prove gcc             gcc
 fuzz  clang           clang
@@ -125,10 +126,10 @@ fi
 missing=()
 [ $# -gt 0 ] || set -- none
 for purpose; do
-	case $purpose in
-	build | demo | test | deb | boot | docker | bench | lint | fuzz) ;;
-	*) echo "usage: deps.sh build|demo|test|deb|boot|docker|bench|lint|fuzz..." >&2; exit 2 ;;
-	esac
+	grep -q "^$purpose " <<<"$table" || {
+		echo "usage: deps.sh PURPOSE..., of those at its head" >&2
+		exit 2
+	}
 	while read -r for_what package sign; do
 		[ "$for_what" = "$purpose" ] || continue
 		case " ${missing[*]-} " in *" $package "*) continue ;; esac
