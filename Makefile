@@ -120,16 +120,17 @@ unit_rooms := spop session hash host route balance guard slab cache sweep \
 	html pace
 unit_rooms += lent lender pulse names due roster report
 unit_rooms += fence
-unit_rooms += hold preload redis_reply replicas
+unit_rooms += hold preload redis_reply redis_wire replicas
 links_slab := pages
 links_cache := entries hash pages slab
 links_redis_reply := redis_url sieve
+links_redis_wire := log loop redis_reply redis_url sieve tls
 links_replicas := redis_reply redis_url
 links_preload := cache log $(links_cache)
 links_hold := hash log
 unit_rooms += checker dns_cache events feedback health
 # Those whose loop has a clock of the test's own.
-clocked := checker dns_cache feedback health
+clocked := checker dns_cache feedback health redis_wire
 links_checker := log loop
 links_dns_cache := hash log loop
 links_events := json log route

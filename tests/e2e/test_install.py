@@ -18,6 +18,8 @@ FILES = {
     "share/doc/spoa-router/README.md",
     "share/doc/spoa-router/examples/haproxy-fastpath.cfg",
     "share/doc/spoa-router/examples/haproxy.cfg",
+    "share/doc/spoa-router/examples/lease.sh",
+    "share/doc/spoa-router/examples/sweep.sh",
     "share/doc/spoa-router/examples/spoe-router-fastpath.conf",
     "share/doc/spoa-router/examples/spoe-router.conf",
     "share/man/man1/routectl.1",

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * redis_wire: the end of a connection at awkward moments. What it carries is
+ * tested end to end.
+ */
+#include "clock.h"
+
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../../spoa/redis_wire.h"
+
+static struct {
+	struct loop loop;
+	struct redis_url url;
+	struct redis_wire *wire;
+	int listener;
+	int opened, replied, lost;
+	char why[256];
+} test;
+
+static void on_opened(void *context)
+{
+	assert_ptr_equal(context, &test);
+	test.opened++;
+}
+
+static void on_replied(void *context, const redisReply *reply)
+{
+	assert_ptr_equal(context, &test);
+	(void)reply;
+	test.replied++;
+}
+
+static void on_lost(void *context, const char *why)
+{
+	assert_ptr_equal(context, &test);
+	snprintf(test.why, sizeof(test.why), "%s", why);
+	test.lost++;
+}
+
+/* A wire towards a server that listens, with a password or without. */
+static void open_wire(const char *user)
+{
+	const struct redis_wire_options options = {.place = {.loop = &test.loop,
+							     .url = &test.url,
+							     .key = "routes",
+							     .value_max = 1000},
+						   .opened = on_opened,
+						   .replied = on_replied,
+						   .lost = on_lost,
+						   .context = &test};
+	char text[64];
+	const char *problem;
+	uint16_t port;
+
+	test.listener = clock_listen(&port);
+	snprintf(text, sizeof(text), "redis://%s127.0.0.1:%u", user, port);
+	assert_true(redis_url_parse(text, &test.url, &problem));
+	test.wire = redis_wire_new(&options);
+	assert_non_null(test.wire);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	memset(&test, 0, sizeof(test));
+	clock_open(&test.loop);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	redis_wire_free(test.wire);
+	close(test.listener);
+	clock_close(&test.loop);
+	return 0;
+}
+
+static void lose(const char *why)
+{
+	redis_wire_lose(test.wire, why, (struct span){0});
+}
+
+/* It is given up in the turn in which it is connected: it stays given up. */
+static void test_late_connect(void **state)
+{
+	(void)state;
+	open_wire("");
+	lose("given up");
+	CLOCK_UNTIL(&test.loop, test.lost > 0);
+	clock_pass(&test.loop, 2000);
+	assert_int_equal(test.opened, 0);
+	assert_int_equal(test.lost, 1);
+	assert_string_equal(test.why, "given up");
+}
+
+/* The same, when the server would have to let us in first. */
+static void test_late_connect_with_password(void **state)
+{
+	(void)state;
+	open_wire(":secret@");
+	lose("given up");
+	CLOCK_UNTIL(&test.loop, test.lost > 0);
+	clock_pass(&test.loop, 2000);
+	assert_int_equal(test.opened, 0);
+	assert_int_equal(test.lost, 1);
+}
+
+/* What is read after the end is for nobody, and the first reason stays. */
+static void test_bytes_after_the_end(void **state)
+{
+	int peer;
+
+	(void)state;
+	open_wire("");
+	CLOCK_UNTIL(&test.loop, test.opened > 0);
+	peer = clock_accept(&test.loop, test.listener);
+	assert_int_equal(send(peer, "+OK\r\n", 5, 0), 5);
+	lose("first");
+	lose("second");
+	close(peer);
+	CLOCK_UNTIL(&test.loop, test.lost > 0);
+	clock_pass(&test.loop, 2000);
+	assert_int_equal(test.replied, 0);
+	assert_int_equal(test.lost, 1);
+	assert_string_equal(test.why, "first");
+}
+
+/* A server that takes the connection and never lets us in. */
+static void test_never_let_in(void **state)
+{
+	int peer;
+
+	(void)state;
+	open_wire(":secret@");
+	peer = clock_accept(&test.loop, test.listener);
+	clock_pass(&test.loop, 3000);
+	assert_int_equal(test.opened, 0);
+	assert_int_equal(test.lost, 1);
+	assert_string_equal(test.why, "no answer while connecting");
+	close(peer);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_late_connect, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_late_connect_with_password,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_bytes_after_the_end,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_never_let_in, set_up,
+						tear_down),
+	};
+
+	return cmocka_run_group_tests_name("redis_wire", tests, NULL, NULL);
+}
