@@ -324,6 +324,15 @@ static int64_t read_seconds(struct evhttp_request *request)
 	return seconds;
 }
 
+/* What is lent by this field must not outlive it in HAProxy. */
+static void send_expired(struct admin *admin, struct evhttp_request *request,
+			 struct span field)
+{
+	if (admin->view->fastpath)
+		fastpath_take_back_field(admin->view->fastpath, field);
+	send_done(request);
+}
+
 static void handle_expire(void *context, struct evhttp_request *request)
 {
 	struct admin *admin = context;
@@ -341,7 +350,7 @@ static void handle_expire(void *context, struct evhttp_request *request)
 		http_refuse(request, HTTP_NOTFOUND,
 			    "the cache does not know this field");
 	else
-		send_done(request);
+		send_expired(admin, request, field);
 }
 
 static void send_explanation(struct errand *errand, const struct answer *answer)

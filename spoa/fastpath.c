@@ -151,6 +151,11 @@ void fastpath_take_back_target(struct fastpath *fastpath,
 	lender_take_back_target(fastpath->lender, address, address_len, port);
 }
 
+void fastpath_take_back_field(struct fastpath *fastpath, struct span field)
+{
+	lender_take_back_field(fastpath->lender, field);
+}
+
 const struct writer_counters *fastpath_count(const struct fastpath *fastpath)
 {
 	return &fastpath->counters;

@@ -50,6 +50,9 @@ void fastpath_take_back_target(struct fastpath *fastpath,
 			       const uint8_t *address, size_t address_len,
 			       uint16_t port);
 
+/* The field is to be asked for again: nothing that is lent may rest on it. */
+void fastpath_take_back_field(struct fastpath *fastpath, struct span field);
+
 const struct writer_counters *fastpath_count(const struct fastpath *fastpath);
 const struct lender_counters *fastpath_count_lent(struct fastpath *fastpath);
 

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The fast path: answers that HAProxy holds itself, and how they are taken
-back. With every HAProxy."""
+back. With every HAProxy.
+
+Names with "figures" measure, and say it with -s. On a quiet machine, in full:
+
+    CHANGES=1000 make test TESTS='-s -k figures_fast'
+"""
 
 import contextlib
 import itertools
@@ -10,13 +15,17 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
 import kit
+from kit.admin import Admin
 from kit.haproxy import FILES
-from resp import until
+from resp import Speaker, until
 from spop import Peer
+from test_away import shares
+from test_haproxy_files import STOCK
 from test_host import BAD, GOOD, L253
 
 TABLE = "routes"
@@ -207,6 +216,47 @@ def test_what_is_not_lent(bench):
     assert list(bench.haproxy.lent()) == ["app.test"]
 
 
+def test_target_down(start, start_worker, haproxy_binary):
+    """Nobody is sent to a target that is down, the last one of its route."""
+    bench = start(haproxy_binary, "--check-interval", "50ms")
+    with kit.Worker("three") as three:
+        bench.route("app.test", f"{three.target}; check tcp")
+        bench.lend("app.test")
+    until(lambda: "target is down" in bench.agent.log(), "its end")
+    until(lambda: not bench.haproxy.lent(), "the loan's end", 1)
+    assert b"this host is down" in kit.raw(
+        bench.haproxy.port, b"GET / HTTP/1.1\r\nHost: app.test\r\n"
+        b"Connection: close\r\n\r\n")
+
+
+def test_expire_takes_back(start, haproxy_binary):
+    port = kit.free_port()
+    bench = start(haproxy_binary, "--admin", f"127.0.0.1:{port}")
+    admin = Admin(("127.0.0.1", port))
+    one, _ = bench.workers
+    bench.route("app.test", one)
+    bench.route("*", one)
+    bench.lend("app.test", "any.test")
+    assert admin.ask("POST", "/expire?host=app.test&ttl=0")[0] == 200
+    until(lambda: "app.test" not in bench.haproxy.lent(), "the loan's end", 1)
+    bench.lend("any.test", "app.test")
+    assert admin.ask("POST", "/expire?host=*&ttl=0")[0] == 200
+    until(lambda: "any.test" not in bench.haproxy.lent(), "the loan's end", 1)
+
+
+def test_stock_global(start, haproxy_binary, tmp_path):
+    """Debian's own global section: the socket is outside of the chroot."""
+    if os.geteuid() != 0:
+        pytest.skip("chroot needs root")
+    bench = start(haproxy_binary, before=STOCK.format(folder=tmp_path))
+    assert os.readlink(f"/proc/{bench.haproxy.pid}/root") != "/"
+    one, two = bench.workers
+    bench.route("app.test", one)
+    bench.lend("app.test")
+    bench.route("app.test", two)
+    until(lambda: bench.ask("app.test").worker == "two", "the change", 1)
+
+
 def test_reload(start, haproxy_binary):
     """The new process' table is filled, though the old one lives on."""
     bench = start(haproxy_binary, master=True)
@@ -278,6 +328,61 @@ def test_full_table(start, haproxy_binary, tmp_path, monkeypatch):
     with bench.haproxy.client() as client:
         for i in range(30):
             assert client.ask(f"h{i}.test").worker == "two"
+
+
+class Traffic:
+    """So many requests a second for all of these hosts, in turn."""
+
+    def __init__(self, bench, hosts, rate):
+        self.bench, self.hosts, self.rate = bench, hosts, rate
+        self.asked, self.failed, self.is_over = 0, 0, False
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        due = time.monotonic()
+        with self.bench.haproxy.client() as client:
+            while not self.is_over:
+                host = self.hosts[self.asked % len(self.hosts)]
+                self.failed += client.ask(host).status != 200
+                self.asked += 1
+                due += 1 / self.rate
+                time.sleep(max(0, due - time.monotonic()))
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_over = True
+        self.thread.join()
+
+
+def test_figures_fast(bench):
+    """HSET of a host that is lent to the first request on its new target, under
+    500 requests a second."""
+    changes = int(os.environ.get("CHANGES") or 50)
+    hosts = [f"h{n}.test" for n in range(100)]
+    now, took = dict.fromkeys(hosts, 0), []
+    for host in hosts:
+        bench.route(host, bench.workers[0])
+    with (Speaker(bench.redis.where) as say, bench.haproxy.client() as client,
+          Traffic(bench, hosts, 500) as traffic):
+        for n in range(changes):
+            lent = until(lambda: sorted(bench.haproxy.lent()), "a loan")
+            host = lent[n * 31 % len(lent)]
+            now[host] ^= 1
+            worker = bench.workers[now[host]]
+            start = time.perf_counter()
+            say("HSET", "routes", host, worker.target)
+            while client.ask(host).worker != worker.name:
+                assert time.perf_counter() < start + 2, f"{host} after 2 s"
+            took.append(time.perf_counter() - start)
+    assert not traffic.failed
+    print(f"{changes} changes of lent hosts: {shares(took)}, "
+          f"{traffic.asked} requests")
+    if "CHANGES" in os.environ:
+        took.sort()
+        assert took[int(changes * 0.99)] < 0.01 and took[-1] < 0.05
 
 
 # -- the same for every way to write a host ---------------------------------
