@@ -17,9 +17,10 @@ enum {
 	ACCEPT_PAUSE_MS = 100, /* when the system has no descriptor left */
 	STOP_STEP_MS = 30,     /* between two connections that are closed */
 	STOP_SPREAD_MS = 2500, /* to close many of them in all */
-	STOP_GUEST_MS = 150,   /* late connections may ask for this long */
-	STOP_MAX_MS = 4000,    /* then what is left is cut */
-	WARN_MS = 10 * 1000,   /* at most one warning of a kind */
+	STOP_GUEST_MS = 150,   /* late connections may ask for this long, */
+	STOP_HEIR_MS = 30,   /* or this, when others wait for who comes next */
+	STOP_MAX_MS = 4000,  /* then what is left is cut */
+	WARN_MS = 10 * 1000, /* at most one warning of a kind */
 };
 
 struct conn_listener {
@@ -172,10 +173,23 @@ static void close_listeners(struct conns *conns)
 	conns->is_deaf = true;
 }
 
+/* Is there somebody to come who serves what waits at our sockets? It can only
+ * begin when we have gone, so the last of us do not linger. */
+static bool has_heir(const struct conns *conns)
+{
+	size_t i;
+
+	for (i = 0; i < conns->listener_count; i++)
+		if (!conns->listeners[i].address.is_foreign)
+			return false;
+	return conns->listener_count > 0;
+}
+
 /* The connection that has been quiet the longest: most likely HAProxy has read
  * its last answer. Guests come after all others, and after the listeners. */
 static struct conn *choose_leaving(struct conns *conns)
 {
+	int64_t guest_ms = has_heir(conns) ? STOP_HEIR_MS : STOP_GUEST_MS;
 	struct conn *quietest = NULL;
 	struct conn *conn;
 
@@ -183,9 +197,8 @@ static struct conn *choose_leaving(struct conns *conns)
 	{
 		if (conn->state != CONN_OPEN || conn->session.unanswered > 0)
 			continue;
-		if (conn->is_guest &&
-		    (!conns->is_deaf ||
-		     now(conns) - conn->opened_ms < STOP_GUEST_MS))
+		if (conn->is_guest && (!conns->is_deaf ||
+				       now(conns) - conn->opened_ms < guest_ms))
 			continue;
 		if (!quietest || conn->heard_ms < quietest->heard_ms)
 			quietest = conn;
@@ -213,8 +226,13 @@ static void on_stop(evutil_socket_t fd, short what, void *context)
 	(void)what;
 	if (leaving)
 		conn_say_goodbye(leaving);
-	if (!conns->is_deaf && !has_residents(conns))
+	if (!conns->is_deaf && !has_residents(conns)) {
 		close_listeners(conns);
+		if (has_heir(conns))
+			conns->stop_step_ms =
+				STOP_HEIR_MS /
+				(int64_t)(conns->shared.counters.open + 1);
+	}
 	loop_arm(conns->stop, conns->stop_step_ms);
 }
 

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -21,6 +22,8 @@
 #endif
 
 #define SERVING "serving"
+
+enum { LIBRARY_MS = 10 * 1000 }; /* at most one warning of libevent */
 
 struct app {
 	struct settings settings;
@@ -36,13 +39,22 @@ struct app {
 };
 
 /* What libevent says by itself, of name servers above all: else it would go to
- * stderr as it is. */
+ * stderr as it is. It hands over nothing to find the app by. */
 static void log_library(int severity, const char *message)
 {
-	if (severity == EVENT_LOG_DEBUG)
+	static struct log_limit limit;
+	struct timespec now;
+	uint64_t held;
+
+	if (severity == EVENT_LOG_DEBUG) {
 		log_debug("libevent", log_text("said", message));
-	else
-		log_warn("libevent", log_text("said", message));
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (log_limit_pass(&limit, (int64_t)now.tv_sec * 1000, LIBRARY_MS,
+			   &held))
+		log_warn("libevent", log_text("said", message),
+			 log_number("held_back", (int64_t)held));
 }
 
 static void reload(struct app *app)
