@@ -43,6 +43,7 @@ struct redis {
 	struct lookup_queue sent;
 	struct lookup commands[COMMANDS];
 	bool is_sent[COMMANDS];		/* the command waits for its reply */
+	int64_t next_subscriber;	/* tracking is due for; or 0 */
 	int64_t ready_ms;		/* when it got ready, or 0 */
 	struct redis_redirect redirect; /* port 0: none */
 	struct scan *scan;		/* that waits for its reply; or NULL */
@@ -282,8 +283,12 @@ void redis_track(struct redis *redis, int64_t subscriber)
 		"CLIENT", "TRACKING", "ON",	"REDIRECT",
 		id,	  "BCAST",    "PREFIX", redis->options.place.key};
 
-	if (redis->state != REDIS_READY || redis->is_sent[TRACK_ON])
+	if (redis->state != REDIS_READY)
 		return;
+	if (redis->is_sent[TRACK_ON]) {
+		redis->next_subscriber = subscriber;
+		return;
+	}
 	snprintf(id, sizeof(id), "%lld", (long long)subscriber);
 	/* A second ON is an error. */
 	send_command(redis, TRACK_OFF, ARRAY_LEN(off), off);
@@ -324,7 +329,14 @@ static void take_tracking(struct redis *redis, enum command command,
 			  const redisReply *reply)
 {
 	struct span problem = {0};
+	int64_t next = redis->next_subscriber;
 
+	/* That was for a subscriber who is gone. */
+	if (command == TRACK_ON && next) {
+		redis->next_subscriber = 0;
+		redis_track(redis, next);
+		return;
+	}
 	if (reply->type == REDIS_REPLY_ERROR)
 		problem = redis_reply_text(reply);
 	/* Redis 6.0 tracks, but has no TRACKINGINFO: it is alive, that counts.

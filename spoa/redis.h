@@ -81,7 +81,7 @@ void redis_take_lookups(struct redis *redis, struct lookup_queue *queue);
 
 /* Asks Redis to tell the client `subscriber` of every write to keys that begin
  * with ours (CLIENT TRACKING, broadcast mode), and then whether it does;
- * `tracked` follows. Does nothing while an earlier one is not answered. */
+ * `tracked` follows. While an earlier one is not answered it waits for that. */
 void redis_track(struct redis *redis, int64_t subscriber);
 
 /* Asks whether it still does; `tracked` follows. Asks for a field too, since a

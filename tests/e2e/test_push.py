@@ -11,7 +11,8 @@ import time
 import pytest
 
 import kit
-from resp import CLOSE, RESET, FakeRedis, Speaker, array, bulk, until
+from resp import (CLOSE, RESET, FakeRedis, Speaker, array, bulk, reset,
+                  until)
 from spop import Peer, question
 
 T, U, V = "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"
@@ -367,6 +368,27 @@ def test_what_the_agent_says_to_redis(ask, fake):
         ("__redis__:invalidate", "routes:changed")}
     assert ["CLIENT", "TRACKING", "OFF"] in fake.commands
     assert fake.accepted == 2
+
+
+def test_subscriber_lost_while_tracking_is_asked_for(ask, fake):
+    """The late refusal was for the subscriber who is gone, not for the next
+    one, which is not to wait for what follows a refusal."""
+    held = []
+
+    def client(words):
+        if words[1:3] != ["TRACKING", "ON"] or held:
+            return [fake.honest(words)]
+        held.append(words)
+        return [0.8, b"-ERR The client ID you want redirect to does not "
+                b"exist\r\n"]
+    fake.on("CLIENT", client)
+    ask.start(fake.url, options=LONG)
+    until(lambda: held, "tracking to be asked for")
+    gone = next(iter(fake.subscribers))
+    reset(gone)
+    up(ask, seconds=7)
+    fake.change("a.example", U)
+    cached(ask, "a.example", U)
 
 
 def test_tracking_comes_before_the_first_question(ask, fake):
