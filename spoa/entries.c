@@ -9,6 +9,7 @@
 enum {
 	BUCKETS_MIN = 64, /* before the first split */
 	CACHE_LINE = 64,  /* bytes that memory is fetched in */
+	HOT_BYTES = 96,	  /* of an entry that a hit looks at, if it is short */
 };
 
 /* Room for the values, the absences and the doubling under way. */
@@ -118,13 +119,15 @@ void entries_free(struct entries *entries, struct entry *entry)
 		  entry_size(entry->field_len, entry->value_len));
 }
 
-/* The lines that a hit touches: from `chain` to the first target. */
+/* The lines that a hit touches, from `chain` to the first target: two or three,
+ * by where it lies. */
 static void prefetch_entry(const struct entry *entry)
 {
 	const char *hot = (const char *)&entry->chain;
 
 	__builtin_prefetch(hot);
 	__builtin_prefetch(hot + CACHE_LINE);
+	__builtin_prefetch(hot + HOT_BYTES - 1);
 }
 
 void entries_foresee(struct entries *entries, const uint32_t *hashes,
