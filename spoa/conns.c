@@ -19,6 +19,7 @@ enum {
 	STOP_SPREAD_MS = 2500, /* to close many of them in all */
 	STOP_GUEST_MS = 150,   /* late connections may ask for this long, */
 	STOP_HEIR_MS = 30,   /* or this, when others wait for who comes next */
+	STOP_LAST_MS = 150,  /* all that the last ones may take then */
 	STOP_MAX_MS = 4000,  /* then what is left is cut */
 	WARN_MS = 10 * 1000, /* at most one warning of a kind */
 };
@@ -217,6 +218,14 @@ static bool has_residents(const struct conns *conns)
 	return false;
 }
 
+/* Spaces the ends of all that are open over `spread_ms`, or less. */
+static void set_step(struct conns *conns, int64_t spread_ms)
+{
+	int64_t step = spread_ms / (int64_t)(conns->shared.counters.open + 1);
+
+	conns->stop_step_ms = step < STOP_STEP_MS ? step : STOP_STEP_MS;
+}
+
 static void on_stop(evutil_socket_t fd, short what, void *context)
 {
 	struct conns *conns = context;
@@ -229,22 +238,17 @@ static void on_stop(evutil_socket_t fd, short what, void *context)
 	if (!conns->is_deaf && !has_residents(conns)) {
 		close_listeners(conns);
 		if (has_heir(conns))
-			conns->stop_step_ms =
-				STOP_HEIR_MS /
-				(int64_t)(conns->shared.counters.open + 1);
+			set_step(conns, STOP_LAST_MS);
 	}
 	loop_arm(conns->stop, conns->stop_step_ms);
 }
 
 void conns_stop(struct conns *conns)
 {
-	int64_t step =
-		STOP_SPREAD_MS / (int64_t)(conns->shared.counters.open + 1);
-
 	if (conns->stop_ms)
 		return;
 	conns->stop_ms = now(conns);
-	conns->stop_step_ms = step < STOP_STEP_MS ? step : STOP_STEP_MS;
+	set_step(conns, STOP_SPREAD_MS);
 	loop_arm(conns->stop, 0);
 }
 
