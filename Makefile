@@ -186,7 +186,8 @@ unit: $(unit_tests) $(replays)
 FUZZ_SECONDS ?= 60
 fuzz_kinds := fuzz cover
 fuzz_flags := -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -g \
-	$(warnings) $(if $(tls),-DWITH_TLS) $(if $(systemd),-DWITH_SYSTEMD) \
+	$(warnings) -Wno-cast-qual -Wno-gnu-variable-sized-type-not-at-end \
+	$(if $(tls),-DWITH_TLS) $(if $(systemd),-DWITH_SYSTEMD) \
 	$(if $(seccomp),-DWITH_SECCOMP)
 flags_fuzz := -O1 -fsanitize=fuzzer-no-link$(comma)address$(comma)undefined \
 	-fno-sanitize-recover=all
