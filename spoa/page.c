@@ -296,7 +296,7 @@ static void put_haproxy(const struct page *page, FILE *out)
 
 	open_tile(out, "HAProxy");
 	html_number(out, conns_count(view->conns)->open);
-	fputs("<small> connections</small>", out);
+	fputs("<small> connected</small>", out);
 	open_note(out);
 	html_number(out, resolver_count_flights(view->resolver)->waiting);
 	fputs(" requests wait", out);

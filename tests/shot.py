@@ -55,8 +55,8 @@ def main():
             two.kill()
             asking = threading.Thread(target=ask, args=(agent, hosts))
             asking.start()
-            time.sleep(SECONDS - 4)
             with Browser(height=1180, dark=dark) as browser:
+                time.sleep(SECONDS - 8)
                 browser.go(f"http://127.0.0.1:{port}/?host=eu.shop.cloud.com")
                 browser.picture(file)
             asking.join()
