@@ -27,6 +27,7 @@ struct pending {
 	uint64_t stream_id;
 	uint64_t frame_id;
 	int64_t asked_us;
+	bool is_brief;
 	LIST_ENTRY(pending) link;
 };
 
@@ -168,12 +169,14 @@ static void answered(struct waiter *waiter, const struct answer *answer)
 	struct pending *pending = (struct pending *)waiter;
 	struct conn *conn = pending->conn;
 	struct conn_shared *shared = conn->shared;
+	struct answer told = *answer;
 
+	told.is_brief = pending->is_brief;
 	count_answer(shared, answer);
 	metrics_observe(&shared->counters.waited,
 			loop_now_us(shared->loop) - pending->asked_us, 1);
 	session_answer(&conn->session, pending->stream_id, pending->frame_id,
-		       answer);
+		       &told);
 	mark_dirty(conn);
 	LIST_REMOVE(pending, link);
 	free(pending);
@@ -206,12 +209,14 @@ static void ask(struct conn *conn, const struct question *q)
 		pending->conn = conn;
 		pending->stream_id = q->stream_id;
 		pending->frame_id = q->frame_id;
+		pending->is_brief = q->is_brief;
 		pending->asked_us = loop_now_us(shared->loop);
 		LIST_INSERT_HEAD(&conn->pendings, pending, link);
 		return;
 	}
 	shared->known++;
 	count_answer(shared, &answer);
+	answer.is_brief = q->is_brief;
 	session_answer(&conn->session, q->stream_id, q->frame_id, &answer);
 }
 

@@ -406,6 +406,8 @@ static inline void get_arguments(struct spop_reader *r, struct question *q)
 			seen_client = true;
 			if (names_client(&value))
 				q->client = value.bytes;
+		} else if (q && span_is(name, "brief")) {
+			q->is_brief = true;
 		}
 	}
 }
@@ -418,6 +420,7 @@ static inline bool get_question(struct spop_reader r, struct question *q)
 
 	q->hash = 0;
 	q->host = q->client = (struct span){0};
+	q->is_brief = false;
 	while (r.p < r.end) {
 		struct span message = spop_get_string(&r);
 		bool is_route = wanted && span_is(message, "route");
@@ -610,10 +613,12 @@ void session_answer(struct session *s, uint64_t stream_id, uint64_t frame_id,
 		p = put_target(p, a);
 	if (a->status == ANSWER_OK && a->address2_len > 0)
 		p = put_second(p, a);
-	p = put_action(p, &sources[a->source]);
+	if (!a->is_brief)
+		p = put_action(p, &sources[a->source]);
 	if (a->backend.len > 0 && a->backend.len <= BACKEND_MAX)
 		p = put_backend(p, a->backend);
-	p = put_route(p, begin + limit, a->route);
+	if (!a->is_brief)
+		p = put_route(p, begin + limit, a->route);
 	spop_write_length(begin, p);
 	s->out_len = (size_t)(p - s->out);
 }

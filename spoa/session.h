@@ -40,6 +40,7 @@ struct question {
 			       fed bytes, as does */
 	struct span client; /* the bytes of an address or a string; may be
 			       empty */
+	bool is_brief;	    /* its answer is to do without source and route */
 };
 
 /* DESIGN: `status`, what is to be done with the request. */
@@ -77,6 +78,7 @@ struct answer {
 	const uint8_t *address2; /* the second choice, as above */
 	uint8_t address2_len;	 /* 0 when there is none */
 	uint16_t port2;
+	bool is_brief; /* neither source nor route are told */
 };
 
 struct session {

@@ -339,7 +339,7 @@ class Traffic:
         self.thread = threading.Thread(target=self.run)
 
     def run(self):
-        due = time.monotonic()
+        due = self.began = time.monotonic()
         with self.bench.haproxy.client() as client:
             while not self.is_over:
                 host = self.hosts[self.asked % len(self.hosts)]
@@ -355,6 +355,7 @@ class Traffic:
     def __exit__(self, *_):
         self.is_over = True
         self.thread.join()
+        self.seconds = time.monotonic() - self.began
 
 
 def test_figures_fast(bench):
@@ -379,7 +380,7 @@ def test_figures_fast(bench):
             took.append(time.perf_counter() - start)
     assert not traffic.failed
     print(f"{changes} changes of lent hosts: {shares(took)}, "
-          f"{traffic.asked} requests")
+          f"{traffic.asked / traffic.seconds:.0f} requests a second")
     if "CHANGES" in os.environ:
         took.sort()
         assert took[int(changes * 0.99)] < 0.01 and took[-1] < 0.05

@@ -278,6 +278,21 @@ def test_variables(peer, host, names):
     assert list(peer.ask(host)) == names
 
 
+@pytest.mark.parametrize("host, names", [
+    ("a.example", ["status", "ip", "port"]),
+    ("api.example", ["status", "ip", "port", "backend"]),
+    ("none.example", ["status"]), ("b..d", ["status"]),
+    ("bad.example", ["status"])])
+def test_brief(peer, host, names):
+    """The first time from Redis, then from the cache; the next question is
+    answered in full."""
+    for _ in range(2):
+        asked = notify(message("route", ("host", text(host)),
+                               ("brief", b"\x11")), 7, 9)
+        assert list(peer.send(asked).frame().answer()) == names
+    assert "source" in peer.ask(host)
+
+
 CUT = message("route", ("client", address("1.2.3.4")),
               ("host", text("a.example")), ("n", integer(2**64 - 1, 5)))
 MALFORMED = {

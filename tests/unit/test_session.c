@@ -1017,26 +1017,26 @@ static const struct {
 	const char *variables;
 } answers[] = {
 	{{ANSWER_OK, ANSWER_FROM_CACHE, ipv4, 4, 9000, BYTES("app1.cloud.com"),
-	  BYTES(""), NULL, 0, 0},
+	  BYTES(""), NULL, 0, 0, false},
 	 "status=ok\nip=192.168.1.1\nport=9000\nsource=cache\n"
 	 "route=app1.cloud.com\n"},
 	{{ANSWER_OK, ANSWER_FROM_REDIS, ipv6, 16, 65535, BYTES("*"),
-	  BYTES("be.k"), NULL, 0, 0},
+	  BYTES("be.k"), NULL, 0, 0, false},
 	 "status=ok\nip=2001:db8::1\nport=65535\nsource=redis\nroute=*\n"
 	 "backend=be.k\n"},
 	{{ANSWER_OK, ANSWER_FROM_STALE, ipv4, 4, 1, BYTES("*.a"), BYTES(""),
-	  NULL, 0, 0},
+	  NULL, 0, 0, false},
 	 "status=ok\nip=192.168.1.1\nport=1\nsource=stale\nroute=*.a\n"},
 	{{ANSWER_OK, ANSWER_FROM_CACHE, ipv4, 4, 1, BYTES("a"), BYTES("b"),
-	  NULL, 0, 0},
+	  NULL, 0, 0, false},
 	 "status=ok\nip=192.168.1.1\nport=1\nsource=cache\nroute=a\n"
 	 "backend=b\n"},
 	{{ANSWER_OK, ANSWER_FROM_CACHE, ipv4, 4, 1, BYTES("a"), BYTES("b"),
-	  ipv6, 16, 443},
+	  ipv6, 16, 443, false},
 	 "status=ok\nip=192.168.1.1\nport=1\nip2=2001:db8::1\nport2=443\n"
 	 "source=cache\nbackend=b\nroute=a\n"},
 	{{ANSWER_OK, ANSWER_FROM_CACHE, ipv6, 16, 1, BYTES("a"), BYTES(""),
-	  ipv4, 4, 65535},
+	  ipv4, 4, 65535, false},
 	 "status=ok\nip=2001:db8::1\nport=1\nip2=192.168.1.1\n"
 	 "port2=65535\nsource=cache\nroute=a\n"},
 	{{.status = ANSWER_NOT_FOUND, .source = ANSWER_FROM_CACHE},
@@ -1053,9 +1053,14 @@ static const struct {
 	 "status=down\nsource=cache\nroute=x.y\n"},
 	{{.status = ANSWER_UNAVAILABLE, .source = ANSWER_FROM_NONE},
 	 "status=unavailable\nsource=none\n"},
+	{{ANSWER_OK, ANSWER_FROM_CACHE, ipv4, 4, 1, BYTES("a"), BYTES("b"),
+	  NULL, 0, 0, true},
+	 "status=ok\nip=192.168.1.1\nport=1\nbackend=b\n"},
+	{{.status = ANSWER_BAD_ROUTE, .route = BYTES("a"), .is_brief = true},
+	 "status=bad_route\n"},
 	/* an address without `ok` must not leave */
 	{{ANSWER_NOT_FOUND, ANSWER_FROM_CACHE, ipv4, 4, 80, BYTES(""),
-	  BYTES(""), ipv4, 4, 81},
+	  BYTES(""), ipv4, 4, 81, false},
 	 "status=not_found\nsource=cache\n"},
 };
 
