@@ -589,7 +589,7 @@ def within_ttl(ask, fake, ttl, host="a.example"):
     """A change that nobody tells of is seen no later than --ttl."""
     for target in U, V:
         # a first answer may come too late for --lookup-timeout
-    cached(ask, host, until(lambda: ask(host).target, "an answer"))
+        cached(ask, host, until(lambda: ask(host).target, "an answer"))
         fake.routes[host] = target
         comes(ask, host, target, ttl + 0.7)
 
