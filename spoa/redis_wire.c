@@ -55,7 +55,8 @@ struct redis_wire {
 	int64_t heard_ms; /* when the server last said something */
 	uint64_t reads;	  /* how often it did */
 	char why[WHY_MAX];
-	char tls_why[TLS_WHY_MAX]; /* why TLS failed, or empty */
+	char tls_why[TLS_WHY_MAX]; /* why TLS failed, be it at an address before
+				      this one; or empty */
 };
 
 static void connect_next(struct redis_wire *wire);
@@ -325,6 +326,7 @@ static void on_event(struct bufferevent *transport, short what, void *context)
 
 		setsockopt(bufferevent_getfd(transport), IPPROTO_TCP,
 			   TCP_NODELAY, &on, sizeof(on));
+		wire->tls_why[0] = '\0';
 		greet(wire);
 	} else if (wire->state == WIRE_OPENING) {
 		snprintf(wire->why, sizeof(wire->why), "%s", error);
@@ -354,7 +356,6 @@ static bool connect_to(struct redis_wire *wire, const struct sockaddr *address,
 {
 	if (wire->transport)
 		bufferevent_free(wire->transport);
-	wire->tls_why[0] = '\0';
 	wire->transport = open_transport(wire);
 	if (!wire->transport)
 		return false;
@@ -365,7 +366,7 @@ static bool connect_to(struct redis_wire *wire, const struct sockaddr *address,
 }
 
 /* Tries the name's addresses one after the other; `why` holds what the last
- * one said. */
+ * one said, or TLS: that there is nobody at another address says less. */
 static void connect_next(struct redis_wire *wire)
 {
 	while (wire->next) {

@@ -165,6 +165,17 @@ def test_server_that_is_not_believed(ask, authority, redis, tmp_path, name,
         assert ask.agent.log().count("redis cannot be used") == 1
 
 
+def test_server_that_is_not_believed_at_one_of_its_addresses(
+        ask, authority, hosts_file):
+    """Nobody is at the other one, which says less."""
+    with Secure(authority, authority.issue("other", "DNS:other.example")) as \
+            server:
+        ask.start(server.tls_url("redis.test"), options=(
+            "--redis-ca", authority.ca), prefix=hosts_file(
+                "127.0.0.1 redis.test", "127.0.0.9 redis.test"))
+        refused(ask, ["TLS: the server's certificate", "hostname mismatch"])
+
+
 @pytest.mark.parametrize("given", [True, False])
 def test_server_that_wants_our_certificate(ask, authority, pair, given):
     with Secure(authority, pair, clients="yes") as server:
