@@ -110,7 +110,7 @@ def test_each_step_of_a_move(ask, cluster):
 
 @pytest.mark.parametrize("without", [None, "+asking"])
 def test_rights_in_a_cluster(ask, cluster, without):
-    """The README's, with +asking, and that is needed."""
+    """Those of docs/redis.md, with +asking, and that is needed."""
     rights = [right for right in (*readme_rights(), "+asking")
               if right != without]
     for node in cluster.nodes:

@@ -686,7 +686,7 @@ def test_haproxy_reports(haproxy_binary, start_haproxy, feedback, target):
 def test_several_agents_hear_with_a_line_each(haproxy_binary, start_haproxy,
                                               start_agent, feedback, target,
                                               tmp_path, free_port):
-    """As README has it: each `log` line of the file, once more."""
+    """As docs/targets.md has it: each `log` line of the file, once more."""
     port = free_port()
     feedback.start()
     other = start_agent("--redis", feedback.redis.url, *SLOW, "--feedback",

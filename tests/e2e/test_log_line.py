@@ -32,7 +32,8 @@ def test_the_example_is_a_real_one(haproxy_binary, start_haproxy, start_agent,
                                    start_worker, redis):
     worker = start_worker("one")
     redis.cmd("HSET", "routes", "app1.cloud.com", f"127.0.0.1:{worker.port}")
-    agent = start_agent("--redis", redis.url, "--allow-target", "127.0.0.0/8")
+    agent = start_agent("--redis", redis.url, "--allow-target", "127.0.0.0/8",
+                        "--lookup-timeout", "2s")
     haproxy = start_haproxy(haproxy_binary, agent)
     assert haproxy.ask("app1.cloud.com", "/hello").status == 200
     line = haproxy.line("/hello").text

@@ -402,7 +402,7 @@ def test_off_by_default(ask, server, say):
 
 
 def readme_rights():
-    text = (kit.process.TOP / "README.md").read_text()
+    text = (kit.process.TOP / "docs/redis.md").read_text()
     return re.search(r"ACL SETUSER router (on >password ~.*)",
                      text).group(1).split()
 
@@ -495,7 +495,7 @@ class Lease(kit.Process):
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_a_worker_keeps_its_route_alive(ask, server, say, end):
-    """The README's example: for as long as it runs, and a lease longer when it
+    """The example of docs/: for as long as it runs, and a lease longer when it
     could not say goodbye."""
     if not has(say, "HEXPIRE"):
         return print("this server has no HEXPIRE")
@@ -515,7 +515,7 @@ def test_a_worker_keeps_its_route_alive(ask, server, say, end):
 
 
 def test_those_not_seen_are_swept(ask, server, say):
-    """The README's other example, for a Redis without HEXPIRE."""
+    """The other example of docs/, for a Redis without HEXPIRE."""
     fill(say, ["a.example", "b.example", "never.example"])
     say("HSET", "seen", "a.example", int(time.time()) - 60, "b.example",
         int(time.time()) + 60)

@@ -534,8 +534,8 @@ def test_an_acl_that_forbids(ctl, server, say):
     assert say("EXISTS", "routes") == 0
 
 
-def test_the_acl_of_the_readme_is_enough(server, say):
-    text = (TOP / "README.md").read_text()
+def test_the_acl_of_the_page_is_enough(server, say):
+    text = (TOP / "docs/routectl.md").read_text()
     line = re.search(r"^    ACL SETUSER routectl (.*)$", text, re.M).group(1)
     say("ACL", "SETUSER", "routectl", *line.split())
     say("HSET", "routes", "*.example", T)
@@ -796,14 +796,13 @@ def test_help_and_version():
         assert done.stderr == ""
 
 
-# -- what the README says -----------------------------------------------------
+# -- what docs/routectl.md says -----------------------------------------------------
 
 def section():
-    text = (TOP / "README.md").read_text()
-    return text.split("\n## routectl\n")[1].split("\n## ")[0]
+    return (TOP / "docs/routectl.md").read_text()
 
 
-def test_the_readme_has_all_commands():
+def test_the_page_has_all_commands():
     text = subprocess.run([binary(), "--help"], capture_output=True, text=True,
                           check=True).stdout
     commands = re.findall(r"^  ([a-z]+) ", text, re.M)
@@ -812,7 +811,7 @@ def test_the_readme_has_all_commands():
         assert f"`{option}" in section() + (TOP / "README.md").read_text()
 
 
-def test_the_commands_of_the_readme_run(ctl, say, tmp_path):
+def test_the_commands_of_the_page_run(ctl, say, tmp_path):
     """In the order of the table; each finds what the ones before left."""
     (tmp_path / "routes.txt").write_text(f"new.example {T}\n")
     for words in re.findall(r"^\| `routectl (.*?)`", section(), re.M):

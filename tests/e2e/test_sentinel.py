@@ -244,7 +244,7 @@ def test_tls(ask, tmp_path, redis_binary):
 
 
 def test_acl(ask, redis_binary):
-    """The rights that the README lists, with +role, are enough."""
+    """The rights that docs/redis.md lists, with +role, are enough."""
     with kit.Redis(binary=redis_binary) as server, kit.Sentinel(
             redis_binary, server.port) as sentinel:
         server.cmd("ACL", "SETUSER", "router", "on", ">password", "~routes",
@@ -262,7 +262,7 @@ def test_acl(ask, redis_binary):
 
 
 def readme_rights():
-    text = (kit.process.TOP / "README.md").read_text()
+    text = (kit.process.TOP / "docs/redis.md").read_text()
     line = next(line for line in text.splitlines() if "+sentinel|" in line)
     return line.split("SETUSER router", 1)[1].split()
 
@@ -273,7 +273,7 @@ RIGHTS_OF_SENTINEL = readme_rights()[2:]
 @pytest.mark.parametrize("without", [None, *(
     right for right in RIGHTS_OF_SENTINEL if right[0] in "+&")])
 def test_user_of_the_sentinels(ask, without):
-    """The rights that the README lists are enough, and each is needed: without
+    """The rights that docs/redis.md lists are enough, and each is needed: without
     it one is not asked, not told, or refused."""
     with kit.Redis() as server, kit.Sentinel(server.binary,
                                              server.port) as sentinel:
