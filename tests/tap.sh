@@ -3,9 +3,9 @@
 # tap.sh, for scripts that test: a line "ok - WHAT" or "not ok - WHAT" for each
 # thing that must hold. show_logs is called when one does not.
 
-# check WHAT CMD...: must succeed within 20 s, however often tried.
+# check WHAT CMD...: must succeed within a minute, however often tried.
 check() {
-	local what=$1 until=$((SECONDS + 20)) said=
+	local what=$1 until=$((SECONDS + 60)) said=
 	shift
 	until said=$("$@" 2>&1); do
 		[ "$SECONDS" -lt "$until" ] || {
