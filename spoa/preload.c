@@ -58,16 +58,24 @@ static void end_listing(struct preload *preload, int64_t now_ms)
 	preload->next_ms = now_ms + PERIOD_MS;
 }
 
+/* The cache knows the whole hash, but for what it cannot keep. */
+static void end_whole(struct preload *preload, int64_t now_ms)
+{
+	end_listing(preload, now_ms);
+	resolver_set_whole(preload->options.resolver,
+			   preload->missing == 0 && !is_full(preload));
+}
+
 static void finish_listing(struct preload *preload, int64_t now_ms)
 {
 	size_t values = cache_count(preload->options.cache)->values;
 
-	end_listing(preload, now_ms);
+	preload->missing = preload->skipped;
+	end_whole(preload, now_ms);
 	preload->counters.listings++;
 	preload->counters.skipped += preload->skipped;
 	preload->failed = 0;
 	preload->is_known = true;
-	preload->missing = preload->skipped;
 	log_info("preloaded", log_number("fields", (int64_t)preload->seen),
 		 log_number("added", (int64_t)preload->added),
 		 log_number("skipped", (int64_t)preload->skipped),
@@ -79,6 +87,7 @@ static void give_up_full(struct preload *preload, int64_t now_ms)
 {
 	end_listing(preload, now_ms);
 	preload->counters.full++;
+	resolver_set_whole(preload->options.resolver, false);
 	preload->is_known = true;
 	log_warn("preload stops: there are more routes than --cache-size",
 		 log_number("routes", (int64_t)preload->counters.total),
@@ -187,7 +196,7 @@ static void take_total(struct preload *preload, int64_t now_ms)
 	if (preload->is_known &&
 	    (is_full(preload) ||
 	     preload->counters.total <= values + preload->missing)) {
-		end_listing(preload, now_ms);
+		end_whole(preload, now_ms);
 		return;
 	}
 	preload->counters.is_running = true;

@@ -24,6 +24,7 @@ struct resolver {
 	struct cache *cache;
 	struct flights flights;
 	bool is_renamed; /* names have other addresses */
+	size_t whole;	 /* values of the cache when it held all; 0: never */
 	int64_t now_ms;
 	struct resolver_counters counters;
 	struct sweep *sweep;
@@ -171,6 +172,13 @@ static struct finding find_winner(struct resolver *resolver,
 		source);
 }
 
+/* Does the cache hold all there is? Not when something has left it. */
+static bool is_whole(const struct resolver *resolver)
+{
+	return resolver->whole > 0 &&
+	       cache_count(resolver->cache)->values >= resolver->whole;
+}
+
 /* What to answer when the store cannot be asked. An absence that is past its
  * life may stand before a route, for such a host was routed there, but it never
  * makes a `not_found`. */
@@ -179,7 +187,11 @@ static struct finding find_without_store(struct resolver *resolver,
 {
 	struct walk walk;
 
-	walk_cache(resolver->cache, host, resolver->now_ms, &walk);
+	if (is_whole(resolver))
+		walk_whole_cache(resolver->cache, host, resolver->now_ms,
+				 &walk);
+	else
+		walk_cache(resolver->cache, host, resolver->now_ms, &walk);
 	if (walk.is_present)
 		return find_winner(resolver, host, &walk,
 				   walk.unknown ? ANSWER_FROM_STALE
@@ -587,6 +599,11 @@ static void hear(void *context, enum store_news news, struct span field,
 		sweep_add(resolver->sweep, field);
 	if (resolver->lending)
 		resolver->lending->named(resolver->lending->context, field);
+}
+
+void resolver_set_whole(struct resolver *resolver, bool is_whole)
+{
+	resolver->whole = is_whole ? cache_count(resolver->cache)->values : 0;
 }
 
 void resolver_flush(struct resolver *resolver, struct span field,

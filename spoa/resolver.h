@@ -99,6 +99,10 @@ void resolver_cancel(struct resolver *resolver, struct waiter *waiter);
  * will have, or -1 when none waits. */
 int64_t resolver_expire(struct resolver *resolver, int64_t now_ms);
 
+/* Does the cache hold all fields that the store has, as of now? While it does,
+ * and the store cannot be asked, a field that it has nothing of is absent. */
+void resolver_set_whole(struct resolver *resolver, bool is_whole);
+
 /* Takes what a snapshot of `age_ms` before `now_ms` says of a field: its text,
  * or NULL when it was absent. It serves only while the store is away. */
 void resolver_restore(struct resolver *resolver, struct span field,

@@ -16,8 +16,9 @@ static bool look_at(struct cache *cache, const struct host *host, size_t i,
 	bool wins = state != CACHE_UNKNOWN && hit.value && !walk->is_present &&
 		    !walk->is_broken;
 
+	/* What is past its last use says nothing, but it is no absence. */
 	if (state == CACHE_UNKNOWN && !walk->is_present)
-		walk->is_broken = true;
+		walk->is_broken |= !walk->is_whole || cache_find(cache, field);
 	if (state != CACHE_FRESH)
 		walk->unknown |= (uint16_t)(1U << i);
 	else if (!hit.value)
@@ -32,8 +33,8 @@ static bool look_at(struct cache *cache, const struct host *host, size_t i,
 	return state == CACHE_FRESH && hit.value;
 }
 
-void walk_cache(struct cache *cache, const struct host *host, int64_t now_ms,
-		struct walk *walk)
+static void walk_candidates(struct cache *cache, const struct host *host,
+			    int64_t now_ms, struct walk *walk)
 {
 	size_t i;
 
@@ -48,4 +49,18 @@ void walk_cache(struct cache *cache, const struct host *host, int64_t now_ms,
 	for (i = 1; i < walk->candidates.count; i++)
 		if (look_at(cache, host, i, now_ms, walk))
 			return;
+}
+
+void walk_cache(struct cache *cache, const struct host *host, int64_t now_ms,
+		struct walk *walk)
+{
+	walk->is_whole = false;
+	walk_candidates(cache, host, now_ms, walk);
+}
+
+void walk_whole_cache(struct cache *cache, const struct host *host,
+		      int64_t now_ms, struct walk *walk)
+{
+	walk->is_whole = true;
+	walk_candidates(cache, host, now_ms, walk);
 }

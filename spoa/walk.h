@@ -16,6 +16,7 @@ struct walk {
 	struct host_field room;
 	uint16_t unknown; /* bit i: candidate i is not fresh */
 	uint16_t absent;  /* bit i: candidate i is fresh and absent */
+	bool is_whole;	  /* what the cache has nothing of is absent */
 	bool is_due;	  /* something fresh that was used nears its end */
 	bool is_broken;	  /* a candidate before the end is not even stale */
 	bool is_present;  /* `hit` is the first present candidate */
@@ -27,5 +28,10 @@ struct walk {
  * found counts as used, and is valid until the next put. */
 void walk_cache(struct cache *cache, const struct host *host, int64_t now_ms,
 		struct walk *walk);
+
+/* The same where the cache holds all there is: what it has nothing of is
+ * absent, though not fresh. */
+void walk_whole_cache(struct cache *cache, const struct host *host,
+		      int64_t now_ms, struct walk *walk);
 
 #endif

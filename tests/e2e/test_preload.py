@@ -56,6 +56,7 @@ def test_hosts_never_asked_survive(ask, server, say):
     until(lambda: "redis lost" in ask.agent.log(), "the loss")
     for host in hosts[::100]:
         assert ask(host).target == T
+    assert ask("new.wild.example").target == U
     assert ask("unknown.example").status == "unavailable"
 
 

@@ -37,6 +37,14 @@ void resolver_learn(struct resolver *resolver, struct span field,
 		  epoch);
 }
 
+static bool is_whole;
+
+void resolver_set_whole(struct resolver *resolver, bool is_so)
+{
+	(void)resolver;
+	is_whole = is_so;
+}
+
 static bool take_scan(struct store *face, struct scan *scan, int64_t at_ms)
 {
 	(void)face;
@@ -142,6 +150,7 @@ static void test_all_of_it(void **state)
 		assert_int_equal(c->added, counts[i]);
 		assert_int_equal(c->listings, 1);
 		assert_false(c->is_running);
+		assert_true(is_whole);
 		end();
 	}
 }
@@ -177,6 +186,7 @@ static void test_full(void **state)
 	}
 	assert_int_equal(run(), MINUTE);
 	assert_int_equal(c->full, 1);
+	assert_false(is_whole);
 	assert_int_equal(known(), 300);
 	assert_int_equal(cache_count(cache)->evictions, 0);
 	assert_non_null(cache_find(cache, span_of("used0")));

@@ -288,6 +288,48 @@ static void test_hit_and_miss(void **state)
 	assert_int_equal(store.asked, 2);
 }
 
+/* Where the cache holds all there is, what it has nothing of is absent: so a
+ * wildcard serves hosts that were never asked for. But it makes no `not_found`,
+ * and what a field held before it was too old is no absence. */
+static void test_a_whole_table(void **state)
+{
+	(void)state;
+	set_field("*.wild.test", "10.0.0.1:80");
+	set_field("old.wild.test", "10.0.0.2:80");
+	expect("old.wild.test", 1, "ok redis 10.0.0.2:80 route=old.wild.test");
+	expect("a.wild.test", STALE, "ok redis 10.0.0.1:80 route=*.wild.test");
+	store.is_away = true;
+	expect("b.wild.test", STALE + 1, "unavailable none");
+	resolver_set_whole(test.resolver, true);
+	expect("b.wild.test", STALE + 1,
+	       "ok stale 10.0.0.1:80 route=*.wild.test");
+	expect("b.test", STALE + 1, "unavailable none");
+	expect("old.wild.test", STALE + 1,
+	       "ok stale 10.0.0.2:80 route=old.wild.test");
+	expect("old.wild.test", STALE + TTL + 2, "unavailable none");
+	resolver_set_whole(test.resolver, false);
+	expect("b.wild.test", STALE + 1, "unavailable none");
+}
+
+/* It is whole no longer when something had to leave. */
+static void test_a_table_that_was_whole(void **state)
+{
+	struct cache_options options = {.values_max = 1, .ttl_ms = TTL};
+
+	(void)state;
+	set_field("*.wild.test", "10.0.0.1:80");
+	set_field("a.test", "10.0.0.2:80");
+	expect("a.test", 1, "ok redis 10.0.0.2:80 route=a.test");
+	expect("a.wild.test", 2, "ok redis 10.0.0.1:80 route=*.wild.test");
+	resolver_set_whole(test.resolver, true);
+	options.stale_ms = STALE;
+	assert_true(cache_set_options(test.cache, &options));
+	while (cache_trim(test.cache))
+		;
+	store.is_away = true;
+	expect("b.wild.test", 3, "unavailable none");
+}
+
 static void test_order_of_match(void **state)
 {
 	(void)state;
@@ -1328,6 +1370,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		SCENARIO(test_hit_and_miss),
 		SCENARIO(test_order_of_match),
+		SCENARIO(test_a_whole_table),
+		SCENARIO(test_a_table_that_was_whole),
 		SCENARIO(test_candidates_are_bounded),
 		SCENARIO(test_bad_values_do_not_fall_through),
 		SCENARIO(test_backend_and_backup),
