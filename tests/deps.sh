@@ -41,6 +41,7 @@ test  curl            curl
 test  openssl         openssl
 test  python3         /usr/bin/python3
 test  python3-pytest  py:pytest
+test  python3-pytest-xdist py:xdist
 test  libcmocka-dev   lib:cmocka
 test  binutils        readelf
 test  mandoc          mandoc

@@ -7,8 +7,9 @@
 OUT is the folder of a build, such as build/release. First its unit tests, then
 the kept inputs of the fuzzers, then the end-to-end tests. The last line is
 `N passed, N failed`, with `, N skipped` when some were; the exit status is 0
-only when nothing failed and something ran. AGAIN=N is for machines that others
-use, too: end-to-end tests that failed are tried once more if they are few."""
+only when nothing failed and something ran. JOBS=N runs N files of
+end-to-end tests at a time: most wait for something. AGAIN=N is for machines that
+others use, too: those that failed are tried once more, alone, if they are few."""
 
 import os
 import pathlib
@@ -43,7 +44,9 @@ def run_replay(binary):
 
 def run_pytest(out, arguments):
     """(passed, failed, skipped) of one run of the end-to-end tests."""
+    jobs = os.environ.get("JOBS", "1")
     command = [sys.executable, "-m", "pytest", "-o", f"cache_dir={out}/pytest",
+               *(["-n", jobs, "--dist", "loadfile"] if jobs != "1" else []),
                "-q", str(TESTS / "e2e"), *arguments]
     lines = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
@@ -64,6 +67,7 @@ def run_e2e(out, arguments):
     passed, failed, skipped = run_pytest(out, arguments)
     if 0 < failed <= int(os.environ.get("AGAIN", "0")):
         print(f"once more, the {failed} that failed:", flush=True)
+        os.environ["JOBS"] = "1"
         ok, failed, _ = run_pytest(out, ["--last-failed",
                                          "--last-failed-no-failures=none"])
         print(f"{ok} passed when tried again", flush=True)
