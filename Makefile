@@ -53,12 +53,15 @@ gcc := $(shell $(CC) --version 2>/dev/null | grep -c 'Free Software')
 lto := $(if $(SAN),,$(if $(filter 1,$(gcc)),-flto=auto -ffat-lto-objects))
 no_lto := $(if $(lto),-fno-lto)
 
+# The same source makes the same bytes, in whatever folder: `make reproducible`.
+same := $(if $(SAN),,-ffile-prefix-map=$(CURDIR)=.)
+
 base_cflags := -std=gnu11 -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -O2 -g \
 	$(warnings) $(if $(WERROR),-Werror) $(if $(tls),-DWITH_TLS) \
 	$(if $(systemd),-DWITH_SYSTEMD) $(if $(seccomp),-DWITH_SECCOMP) \
-	$(hardening) $(sanitize) $(lto)
+	$(hardening) $(sanitize) $(lto) $(same)
 base_ldflags := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed \
-	$(sanitize)
+	$(sanitize) $(same)
 all_cflags = $(base_cflags) $(shell $(PKG_CONFIG) --cflags $(PKGS)) \
 	$(CPPFLAGS) $(CFLAGS)
 libs = $(shell $(PKG_CONFIG) --libs $(PKGS)) -linih -lm -pthread
@@ -236,7 +239,8 @@ check: lint unit
 
 sources := $(wildcard spoa/*.c)
 formatted = $(wildcard spoa/*.[ch] tests/*/*.[ch])
-scripts = $(shell git ls-files '*.sh' '*.bash-completion' .ci/run 2>/dev/null)
+scripts = .ci/run $(shell find . \( -name build -o -name .git \) -prune -o \
+	\( -name '*.sh' -o -name '*.bash-completion' \) -print | LC_ALL=C sort)
 
 .PHONY: lint
 lint:
@@ -251,7 +255,7 @@ lint:
 		-D_GNU_SOURCE spoa
 	@for c in $(sources); do $(CC) $(all_cflags) -Werror -fanalyzer \
 		-Wno-analyzer-malloc-leak -c -o /dev/null $$c || exit 1; done
-	@[ -z "$(scripts)" ] || shellcheck -x $(scripts)
+	@shellcheck -x $(scripts)
 	@echo 'lint: clean'
 
 .PHONY: format
@@ -358,6 +362,30 @@ deb:
 	@tests/deps.sh build deb
 	@debian/build.sh $(VERSION)
 
+# What the programs are made of, as SPDX 2.3.
+.PHONY: sbom
+sbom: all
+	@debian/sbom.py $(VERSION) '$(sort $(PKGS) jansson inih)' $(programs) \
+		>build/spoa-router.spdx.json
+	@ls build/spoa-router.spdx.json
+
+# The sources of the last commit: the same commit makes the same bytes.
+dist := spoa-router-$(VERSION)
+
+.PHONY: dist
+dist:
+	@[ -e .git ] || { echo 'dist: this is no clone of the repository' >&2; exit 1; }
+	@git diff --quiet HEAD || echo 'dist: what is not committed is left out' >&2
+	@mkdir -p build
+	@git -c tar.umask=0022 archive --prefix=$(dist)/ -o build/$(dist).tar HEAD
+	@gzip -9nf build/$(dist).tar
+	@ls build/$(dist).tar.gz
+
+# Builds twice, in two folders and two worlds, and compares every byte.
+.PHONY: reproducible
+reproducible:
+	@debian/reproducible.sh
+
 # The package on fresh Debian 12 and 13 with systemd, and the containers: see
 # tests/README.md.
 .PHONY: test-deb
@@ -385,6 +413,9 @@ help:
 	@echo 'make format  let clang-format rewrite the sources'
 	@echo 'make install   to PREFIX=/usr/local, below DESTDIR; uninstall undoes it'
 	@echo 'make deb     make the Debian package, in build/deb'
+	@echo 'make dist    the sources as build/$(dist).tar.gz'
+	@echo 'make sbom    what the programs are made of, as SPDX, in build/'
+	@echo 'make reproducible  build twice, compare every byte'
 	@echo 'make test-deb     as root: install and use it on fresh Debian 12 and 13'
 	@echo 'make test-docker  build the image, use docker-compose.yml'
 	@echo 'make deps    install all that building and testing need'

@@ -1,0 +1,239 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Says what the programs are made of, as SPDX 2.3 in JSON, on stdout.
+
+    debian/sbom.py VERSION "PKG-CONFIG-NAME..." PROGRAM...
+
+Libraries are those that the loader takes here, with what those need in turn, and
+what was built with: the packages of the headers and of the compiler. Version and
+licence are what dpkg and /usr/share/doc/PACKAGE/copyright say; where there is no
+dpkg, or the copyright file is not for machines, it says NOASSERTION. The time is
+SOURCE_DATE_EPOCH, if that is set, or now."""
+
+import datetime
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import urllib.parse
+import uuid
+
+UNKNOWN = "NOASSERTION"
+LICENCES = {  # Debian's short names, in small letters, that are not SPDX's
+    "expat": "MIT", "bsd-2-clause": "BSD-2-Clause", "bsd-3-clause": "BSD-3-Clause",
+    "zlib": "Zlib", "lgpl-2+": "LGPL-2.0-or-later", "lgpl-2": "LGPL-2.0-only"}
+PLAIN = {"MIT", "Apache-2.0", "ISC", "CC0-1.0"}  # in both with one name
+
+
+def output(*command):
+    """What a command says; nothing when it fails or is not there."""
+    try:
+        return subprocess.run(command, stdin=subprocess.DEVNULL, check=True,
+                              capture_output=True, text=True,
+                              env={**os.environ, "LC_ALL": "C"}).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+# -- licences -----------------------------------------------------------------
+
+
+def licence(name):
+    """SPDX's name of one of Debian's, or None."""
+    if name in PLAIN:
+        return name
+    gnu = re.fullmatch(r"(L?GPL-\d\.\d|GPL-\d|LGPL-3)(\.0)?(\+?)", name)
+    if gnu:
+        number = gnu[1] if "." in gnu[1] else gnu[1] + ".0"
+        return number + ("-or-later" if gnu[3] else "-only")
+    return LICENCES.get(name.lower())
+
+
+def expression(text):
+    """The same of several names with "and" and "or"; no other words are known."""
+    words = [word.upper() if word in ("and", "or") else licence(word)
+             for word in text.split()]
+    return " ".join(words) if words and all(words) else UNKNOWN
+
+
+def declared(package):
+    """(licence of the files at large, a comment on all others or None)."""
+    path = pathlib.Path("/usr/share/doc", package, "copyright")
+    text = path.read_text(errors="replace") if path.exists() else ""
+    if not text.startswith("Format:"):
+        return UNKNOWN, f"{path} is for people" if text else None
+    main = re.search(r"^Files: *\n? *\*(?:\s.*?)?\nLicense: *(\S.*)$", text, re.M | re.S)
+    main = main[1].split("\n")[0].strip() if main else ""
+    names = {name.strip() for name in re.findall(r"^License: *(\S.*)$", text, re.M)}
+    others = ", ".join(sorted(names - {main}))
+    return expression(main), (
+        f"Debian's name: {main or 'none'}" + (f"; of other files: {others}"
+                                              if others else ""))
+
+
+# -- packages -----------------------------------------------------------------
+
+
+def identifier(name):
+    return "SPDXRef-" + re.sub(r"[^A-Za-z0-9.-]", "-", name)
+
+
+@functools.cache
+def owner(path):
+    """The Debian package that a file is of, or None."""
+    real = os.path.realpath(path)
+    for name in (path, real, real.removeprefix("/usr"), "/usr" + real):
+        said = output("dpkg-query", "--search", name)
+        found = re.search(r"^([^\s:,]+)[^\n]*: /", said, re.M)
+        if found and not said.startswith("diversion"):
+            return found[1]
+    return None
+
+
+def system():
+    try:
+        text = pathlib.Path("/etc/os-release").read_text()
+    except OSError:
+        return "linux"
+    return re.search(r"^ID=\"?(\w+)", text, re.M)[1]
+
+
+def described(package):
+    """An SPDX package of one of Debian's."""
+    version, arch, source = (output(
+        "dpkg-query", "--show", "--showformat",
+        "${Version}\t${Architecture}\t${source:Package} ${source:Version}\n",
+        package).split("\n")[0].split("\t") + [""] * 3)[:3]
+    terms, comment = declared(package)
+    place = (f"pkg:deb/{system()}/{package}@"
+             f"{urllib.parse.quote(version, safe='')}?arch={arch}")
+    row = {"name": package, "SPDXID": identifier(f"Package-{package}"),
+           "versionInfo": version, "downloadLocation": UNKNOWN,
+           "filesAnalyzed": False, "sourceInfo": f"Debian's source {source}",
+           "licenseConcluded": UNKNOWN, "licenseDeclared": terms,
+           "copyrightText": UNKNOWN, "externalRefs": [
+               {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl",
+                "referenceLocator": place}]}
+    return row | ({"licenseComments": comment} if comment else {})
+
+
+def unowned(name):
+    """The same of what no package holds."""
+    return {"name": name, "SPDXID": identifier(f"Package-{name}"),
+            "downloadLocation": UNKNOWN, "filesAnalyzed": False,
+            "licenseConcluded": UNKNOWN, "licenseDeclared": UNKNOWN,
+            "copyrightText": UNKNOWN}
+
+
+class Bill:
+    """Packages and how they hang together, each said once."""
+
+    def __init__(self):
+        self.packages, self.relations = {}, set()
+
+    def add(self, path, name):
+        """The SPDXID of what holds a file, which is called `name` if none does."""
+        package = owner(path) if path else None
+        known = package or name
+        if known not in self.packages:
+            self.packages[known] = described(package) if package else unowned(name)
+        return self.packages[known]["SPDXID"]
+
+    def relate(self, one, how, other):
+        if one != other:
+            self.relations.add((one, how, other))
+
+
+# -- what is used ---------------------------------------------------------------
+
+
+def needed(path):
+    return re.findall(r"\(NEEDED\).*\[(.*)\]", output("readelf", "-d", path))
+
+
+def libraries(bill, program, top):
+    """Adds what the loader takes for a program, below `top`."""
+    said = output("ldd", program)
+    found = {os.path.basename(path): path for path in re.findall(r"^\s*(/\S+)", said, re.M)}
+    found |= dict(re.findall(r"^\s*(\S+) => (/\S+)", said, re.M))
+    seen, waiting = set(), [(top, name) for name in needed(program)]
+    while waiting:
+        user, name = waiting.pop()
+        path = found.get(name)
+        package = bill.add(path, name)
+        bill.relate(user, "DEPENDS_ON", package)
+        if path and path not in seen:
+            seen.add(path)
+            waiting += [(package, more) for more in needed(path)]
+
+
+def built_with(bill, modules, top):
+    for module in modules:
+        folder = output("pkg-config", "--variable=pcfiledir", module).strip()
+        if folder:
+            bill.relate(bill.add(f"{folder}/{module}.pc", f"{module}.pc"),
+                        "BUILD_DEPENDENCY_OF", top)
+    for tool in (os.environ.get("CC", "cc").split()[0], "ld"):
+        path = shutil.which(tool)
+        if path:
+            bill.relate(bill.add(os.path.realpath(path), tool), "BUILD_TOOL_OF", top)
+
+
+def program_file(path):
+    data = pathlib.Path(path).read_bytes()
+    name = os.path.basename(path)
+    return {"fileName": f"./{name}", "SPDXID": identifier(f"File-{name}"),
+            "fileTypes": ["BINARY"], "licenseConcluded": "MIT",
+            "licenseInfoInFiles": [UNKNOWN], "copyrightText": UNKNOWN, "checksums": [
+                {"algorithm": word, "checksumValue": hashlib.new(word, data).hexdigest()}
+                for word in ("SHA1", "SHA256")]}
+
+
+def ourselves(version, files):
+    sums = sorted(row["checksums"][0]["checksumValue"] for row in files)
+    code = hashlib.sha1("".join(sums).encode()).hexdigest()
+    return {"name": "spoa-router", "SPDXID": identifier("Package-spoa-router"),
+            "versionInfo": version, "downloadLocation": UNKNOWN,
+            "filesAnalyzed": True, "licenseInfoFromFiles": [UNKNOWN],
+            "packageVerificationCode": {"packageVerificationCodeValue": code},
+            "licenseConcluded": "MIT", "licenseDeclared": "MIT",
+            "copyrightText": "2026 The spoa-router authors",
+            "primaryPackagePurpose": "APPLICATION"}
+
+
+def document(version, modules, programs):
+    files = [program_file(path) for path in programs]
+    us = ourselves(version, files)
+    top, bill = us["SPDXID"], Bill()
+    for row in files:
+        bill.relate(top, "CONTAINS", row["SPDXID"])
+    for path in programs:
+        libraries(bill, path, top)
+    built_with(bill, modules, top)
+    when = datetime.datetime.fromtimestamp(
+        int(os.environ.get("SOURCE_DATE_EPOCH") or
+            datetime.datetime.now().timestamp()), datetime.timezone.utc)
+    packages = [us] + [bill.packages[name] for name in sorted(bill.packages)]
+    body = {"packages": packages, "files": files, "relationships": [
+        {"spdxElementId": one, "relationshipType": how, "relatedSpdxElement": other}
+        for one, how, other in [("SPDXRef-DOCUMENT", "DESCRIBES", top),
+                                *sorted(bill.relations)]]}
+    mark = uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(body) + when.isoformat())
+    return {"spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0",
+            "SPDXID": "SPDXRef-DOCUMENT", "name": f"spoa-router-{version}",
+            "documentNamespace": f"urn:uuid:{mark}", "creationInfo": {
+                "created": when.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "creators": ["Tool: spoa-router-sbom"]}} | body
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
+    json.dump(document(sys.argv[1], sys.argv[2].split(), sys.argv[3:]), sys.stdout,
+              indent=1)
+    print()
