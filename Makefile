@@ -309,6 +309,14 @@ coverage:
 		gcovr --root . --filter spoa/ $$kind build/coverage; \
 	done
 
+# Hours of faults; what comes of it is in build/soak: see tests/soak/README.md.
+HOURS ?= 1
+.PHONY: soak
+soak:
+	@tests/deps.sh build demo soak
+	@$(MAKE) --no-print-directory all
+	@SPOA_ROUTER=$(agent) HOURS=$(HOURS) tests/soak/soak.py build/soak
+
 .PHONY: deps
 deps:
 	@tests/deps.sh build demo test lint
@@ -405,6 +413,7 @@ help:
 	@echo 'make test    install what is missing, run every test'
 	@echo 'make coverage the lines and branches that the tests reach'
 	@echo 'make prove   proofs of the pure rooms, a model of the resolver'
+	@echo 'make soak HOURS=1  all of it under load and faults; see tests/soak/README.md'
 	@echo 'make check   lint and unit tests; installs nothing'
 	@echo 'make lint    format, layers, sizes, clang-tidy, cppcheck, analyzer'
 	@echo 'make bench   install what is missing, measure; see tests/bench/README.md'

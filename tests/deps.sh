@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # deps.sh PURPOSE...: installs the Debian packages that "build", "demo", "test",
-# "deb", "boot", "docker", "bench", "lint", "prove", "coverage" or "fuzz" need and
-# that are missing. Silent when none is. What runs already is left alone, and no service
-# is started. Without root or sudo it prints the line for whoever has it, and
+# "deb", "boot", "docker", "bench", "lint", "prove", "soak", "coverage"
+# or "fuzz" need and that are missing. Silent when none is. What runs already is
+# left alone, and no service is started. Without root or sudo it prints the line for whoever has it, and
 # exits 1.
 set -eu
 
@@ -74,6 +74,8 @@ docker iproute2       ip
 docker mmdebstrap     mmdebstrap
 docker curl           curl
 coverage gcovr        gcovr
+soak  gnuplot-nox     gnuplot
+soak  python3         /usr/bin/python3
 prove spin            spin
 prove gcc             gcc
 fuzz  clang           clang
