@@ -373,7 +373,7 @@ deb:
 # What the programs are made of, as SPDX 2.3.
 .PHONY: sbom
 sbom: all
-	@debian/sbom.py $(VERSION) '$(sort $(PKGS) jansson inih)' $(programs) \
+	@CC='$(CC)' debian/sbom.py $(VERSION) '$(sort $(PKGS) jansson inih)' $(programs) \
 		>build/spoa-router.spdx.json
 	@ls build/spoa-router.spdx.json
 

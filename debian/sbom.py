@@ -30,13 +30,14 @@ LICENCES = {  # Debian's short names, in small letters, that are not SPDX's
 PLAIN = {"MIT", "Apache-2.0", "ISC", "CC0-1.0"}  # in both with one name
 
 
+@functools.cache
 def output(*command):
-    """What a command says; nothing when it fails or is not there."""
+    """What a command says, all or in part; nothing when it is not there."""
     try:
-        return subprocess.run(command, stdin=subprocess.DEVNULL, check=True,
+        return subprocess.run(command, stdin=subprocess.DEVNULL, check=False,
                               capture_output=True, text=True,
                               env={**os.environ, "LC_ALL": "C"}).stdout
-    except (OSError, subprocess.CalledProcessError):
+    except OSError:
         return ""
 
 
@@ -83,16 +84,27 @@ def identifier(name):
     return "SPDXRef-" + re.sub(r"[^A-Za-z0-9.-]", "-", name)
 
 
-@functools.cache
+OWNERS = {}  # of files: names of packages
+
+
+def spellings(path):
+    """A file's names: dpkg may know one that leads through a link."""
+    real = os.path.realpath(path)
+    return [path, real, real.removeprefix("/usr"), "/usr" + real]
+
+
+def learn_owners(paths):
+    """Asks dpkg for all at once: each question reads all that it knows."""
+    names = [name for path in paths for name in spellings(path)]
+    for package, path in re.findall(r"^([^\s:,]+)[^\n]*: (/.*)$", output(
+            "dpkg-query", "--search", *names), re.M):
+        if package != "diversion":
+            OWNERS[path] = package
+
+
 def owner(path):
     """The Debian package that a file is of, or None."""
-    real = os.path.realpath(path)
-    for name in (path, real, real.removeprefix("/usr"), "/usr" + real):
-        said = output("dpkg-query", "--search", name)
-        found = re.search(r"^([^\s:,]+)[^\n]*: /", said, re.M)
-        if found and not said.startswith("diversion"):
-            return found[1]
-    return None
+    return next(filter(None, map(OWNERS.get, spellings(path))), None)
 
 
 def system():
@@ -156,11 +168,16 @@ def needed(path):
     return re.findall(r"\(NEEDED\).*\[(.*)\]", output("readelf", "-d", path))
 
 
-def libraries(bill, program, top):
-    """Adds what the loader takes for a program, below `top`."""
+def loaded(program):
+    """{name: path} of what the loader takes for a program."""
     said = output("ldd", program)
-    found = {os.path.basename(path): path for path in re.findall(r"^\s*(/\S+)", said, re.M)}
-    found |= dict(re.findall(r"^\s*(\S+) => (/\S+)", said, re.M))
+    rows = re.findall(r"^\s*(?:(\S+) => )?(/\S+)", said, re.M)
+    return {name or os.path.basename(path): path for name, path in rows}
+
+
+def libraries(bill, program, top):
+    """Adds that, below `top`."""
+    found = loaded(program)
     seen, waiting = set(), [(top, name) for name in needed(program)]
     while waiting:
         user, name = waiting.pop()
@@ -172,16 +189,17 @@ def libraries(bill, program, top):
             waiting += [(package, more) for more in needed(path)]
 
 
-def built_with(bill, modules, top):
-    for module in modules:
-        folder = output("pkg-config", "--variable=pcfiledir", module).strip()
-        if folder:
-            bill.relate(bill.add(f"{folder}/{module}.pc", f"{module}.pc"),
-                        "BUILD_DEPENDENCY_OF", top)
-    for tool in (os.environ.get("CC", "cc").split()[0], "ld"):
-        path = shutil.which(tool)
-        if path:
-            bill.relate(bill.add(os.path.realpath(path), tool), "BUILD_TOOL_OF", top)
+def headers(modules):
+    """Their files of pkg-config."""
+    folders = {module: output("pkg-config", "--variable=pcfiledir", module).strip()
+               for module in modules}
+    return [f"{folder}/{module}.pc" for module, folder in folders.items() if folder]
+
+
+def tools():
+    """The compiler and the linker."""
+    names = (os.environ.get("CC", "cc").split()[0], "ld")
+    return [os.path.realpath(path) for path in map(shutil.which, names) if path]
 
 
 def program_file(path):
@@ -212,9 +230,14 @@ def document(version, modules, programs):
     top, bill = us["SPDXID"], Bill()
     for row in files:
         bill.relate(top, "CONTAINS", row["SPDXID"])
+    learn_owners([*headers(modules), *tools(), *(
+        path for program in programs for path in loaded(program).values())])
     for path in programs:
         libraries(bill, path, top)
-    built_with(bill, modules, top)
+    for path in headers(modules):
+        bill.relate(bill.add(path, os.path.basename(path)), "BUILD_DEPENDENCY_OF", top)
+    for path in tools():
+        bill.relate(bill.add(path, os.path.basename(path)), "BUILD_TOOL_OF", top)
     when = datetime.datetime.fromtimestamp(
         int(os.environ.get("SOURCE_DATE_EPOCH") or
             datetime.datetime.now().timestamp()), datetime.timezone.utc)
