@@ -317,6 +317,13 @@ soak:
 	@$(MAKE) --no-print-directory all
 	@SPOA_ROUTER=$(agent) HOURS=$(HOURS) tests/soak/soak.py build/soak
 
+# Each HAProxy, Redis and compiler that is there: a table for tests/README.md.
+.PHONY: matrix
+matrix:
+	@tests/deps.sh build demo test matrix
+	@$(MAKE) --no-print-directory all
+	@SPOA_ROUTER=$(agent) tests/matrix.py build --write
+
 .PHONY: deps
 deps:
 	@tests/deps.sh build demo test lint
@@ -414,6 +421,7 @@ help:
 	@echo 'make coverage the lines and branches that the tests reach'
 	@echo 'make prove   proofs of the pure rooms, a model of the resolver'
 	@echo 'make soak HOURS=1  all of it under load and faults; see tests/soak/README.md'
+	@echo 'make matrix  a few tests with each HAProxy, Redis and compiler'
 	@echo 'make check   lint and unit tests; installs nothing'
 	@echo 'make lint    format, layers, sizes, clang-tidy, cppcheck, analyzer'
 	@echo 'make bench   install what is missing, measure; see tests/bench/README.md'

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # deps.sh PURPOSE...: installs the Debian packages that "build", "demo", "test",
-# "deb", "boot", "docker", "bench", "lint", "prove", "soak", "coverage"
+# "deb", "boot", "docker", "bench", "lint", "prove", "soak", "matrix", "coverage"
 # or "fuzz" need and that are missing. Silent when none is. What runs already is
 # left alone, and no service is started. Without root or sudo it prints the line for whoever has it, and
 # exits 1.
@@ -76,6 +76,7 @@ docker curl           curl
 coverage gcovr        gcovr
 soak  gnuplot-nox     gnuplot
 soak  python3         /usr/bin/python3
+matrix clang          clang
 prove spin            spin
 prove gcc             gcc
 fuzz  clang           clang
