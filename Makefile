@@ -101,7 +101,7 @@ $(routectl): PKGS += jansson
 ifeq ($(SAN),)
 stamp := build/variant-$(notdir $(out))
 $(stamp):
-	@mkdir -p build && rm -f build/variant-*
+	@mkdir -p $(@D) && rm -f $(@D)/variant-*
 	@touch $@
 endif
 
