@@ -187,11 +187,8 @@ static struct finding find_without_store(struct resolver *resolver,
 {
 	struct walk walk;
 
-	if (is_whole(resolver))
-		walk_whole_cache(resolver->cache, host, resolver->now_ms,
-				 &walk);
-	else
-		walk_cache(resolver->cache, host, resolver->now_ms, &walk);
+	walk_cache(resolver->cache, host, resolver->now_ms, is_whole(resolver),
+		   &walk);
 	if (walk.is_present)
 		return find_winner(resolver, host, &walk,
 				   walk.unknown ? ANSWER_FROM_STALE
@@ -298,7 +295,7 @@ APART static enum resolver_result look_up(struct resolver *resolver,
 		fill_answer(resolver, &found, 0, answer);
 		return RESOLVER_DONE;
 	}
-	walk_cache(resolver->cache, known, now_ms, &walk);
+	walk_cache(resolver->cache, known, now_ms, false, &walk);
 	if (walk.unknown &&
 	    join_flight(resolver, known, walk.unknown, question, waiter))
 		return RESOLVER_PENDING;
@@ -344,7 +341,7 @@ bool resolver_peek(struct resolver *resolver, struct span host, int64_t now_ms,
 	known.len = (uint8_t)host.len;
 	memcpy(known.name, host.p, host.len);
 	resolver->now_ms = now_ms;
-	walk_cache(resolver->cache, &known, now_ms, &walk);
+	walk_cache(resolver->cache, &known, now_ms, false, &walk);
 	if (walk.unknown)
 		return false;
 	if (!walk.is_present)

@@ -33,11 +33,12 @@ static bool look_at(struct cache *cache, const struct host *host, size_t i,
 	return state == CACHE_FRESH && hit.value;
 }
 
-static void walk_candidates(struct cache *cache, const struct host *host,
-			    int64_t now_ms, struct walk *walk)
+void walk_cache(struct cache *cache, const struct host *host, int64_t now_ms,
+		bool is_whole, struct walk *walk)
 {
 	size_t i;
 
+	walk->is_whole = is_whole;
 	walk->unknown = walk->absent = 0;
 	walk->is_due = walk->is_broken = walk->is_present = false;
 	/* Most hosts have a route of their own: list the others if not. */
@@ -49,18 +50,4 @@ static void walk_candidates(struct cache *cache, const struct host *host,
 	for (i = 1; i < walk->candidates.count; i++)
 		if (look_at(cache, host, i, now_ms, walk))
 			return;
-}
-
-void walk_cache(struct cache *cache, const struct host *host, int64_t now_ms,
-		struct walk *walk)
-{
-	walk->is_whole = false;
-	walk_candidates(cache, host, now_ms, walk);
-}
-
-void walk_whole_cache(struct cache *cache, const struct host *host,
-		      int64_t now_ms, struct walk *walk)
-{
-	walk->is_whole = true;
-	walk_candidates(cache, host, now_ms, walk);
 }

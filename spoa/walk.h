@@ -24,14 +24,11 @@ struct walk {
 	struct cache_hit hit;
 };
 
-/* Walks the candidates of a normalised host as they are at `now_ms`. What was
- * found counts as used, and is valid until the next put. */
+/* Walks the candidates of a normalised host as they are at `now_ms`. With
+ * `is_whole` the cache holds all there is: what it has nothing of is absent,
+ * though not fresh. What was found counts as used, and is valid until the next
+ * put. */
 void walk_cache(struct cache *cache, const struct host *host, int64_t now_ms,
-		struct walk *walk);
-
-/* The same where the cache holds all there is: what it has nothing of is
- * absent, though not fresh. */
-void walk_whole_cache(struct cache *cache, const struct host *host,
-		      int64_t now_ms, struct walk *walk);
+		bool is_whole, struct walk *walk);
 
 #endif
