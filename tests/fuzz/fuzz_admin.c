@@ -6,6 +6,7 @@
  * a crowd of others. The whole way through evhttp to the page and back;
  * whatever comes out must be HTTP, and the connection must end.
  */
+#include "away.h"
 #include "fuzz.h"
 
 #include "../../spoa/admin.h"
@@ -57,22 +58,6 @@ static struct {
 	struct sockaddr_un place;
 	socklen_t place_len;
 } agent;
-
-static bool refuse_lookup(struct store *store, struct lookup *lookup,
-			  int64_t now_ms)
-{
-	(void)store;
-	(void)lookup;
-	(void)now_ms;
-	return false;
-}
-
-static bool is_up(struct store *store, int64_t now_ms)
-{
-	(void)store;
-	(void)now_ms;
-	return false;
-}
 
 static void ignore_bad(void *context, const struct bad_route *bad)
 {
@@ -174,7 +159,7 @@ static void open_agent(void)
 	char program[] = "spoa-router", *argv[] = {program, NULL};
 	char error[OPTS_ERROR_MAX];
 
-	agent.store = (struct store){.ask = refuse_lookup, .is_up = is_up};
+	agent.store = STORE_AWAY;
 	MUST(loop_init(&agent.loop));
 	MUST(opts_parse(1, argv, &agent.config, error));
 	agent.cache = cache_new(&lives, &secret);

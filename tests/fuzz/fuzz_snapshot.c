@@ -7,6 +7,7 @@
  * third bit takes the folder away, the fourth puts another in the file's place,
  * the fifth ends it in the middle of the loop's writing.
  */
+#include "away.h"
 #include "fuzz.h"
 
 #include "../../spoa/log.h"
@@ -40,22 +41,6 @@ struct life {
 	struct snapshot *snapshot;
 };
 
-static bool refuse_lookup(struct store *store, struct lookup *lookup,
-			  int64_t now_ms)
-{
-	(void)store;
-	(void)lookup;
-	(void)now_ms;
-	return false;
-}
-
-static bool is_up(struct store *store, int64_t now_ms)
-{
-	(void)store;
-	(void)now_ms;
-	return false;
-}
-
 static void ignore_bad(void *context, const struct bad_route *bad)
 {
 	(void)context;
@@ -74,7 +59,7 @@ static void begin_life(struct life *life, const char *path)
 	struct snapshot_options kept = {
 		.loop = &life->loop, .path = path, .stale_ms = STALE_MS};
 
-	*life = (struct life){.store = {.ask = refuse_lookup, .is_up = is_up}};
+	*life = (struct life){.store = STORE_AWAY};
 	MUST(loop_init(&life->loop));
 	kept.cache = life->cache = cache_new(&lives, &secret);
 	MUST(life->cache != NULL);
