@@ -254,9 +254,9 @@ static int64_t end_of(const struct cache *cache, const struct entry *entry,
 }
 
 /* What is not young is looked at closely. */
-static enum cache_state judge(const struct cache *cache,
-			      const struct entry *entry, int64_t now_ms,
-			      bool *is_due)
+APART static enum cache_state judge(const struct cache *cache,
+				    const struct entry *entry, int64_t now_ms,
+				    bool *is_due)
 {
 	int64_t life_ms = life_of(cache, entry);
 	int64_t end_ms = end_of(cache, entry, now_ms, life_ms);

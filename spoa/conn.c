@@ -235,12 +235,10 @@ static void begin_end(struct conn *conn)
 static void ask_all(struct conn *conn,
 		    struct question questions[RESOLVER_FORESEEN])
 {
-	size_t count = 1;
+	size_t count = 1 + session_more(&conn->session, questions + 1,
+					RESOLVER_FORESEEN - 1);
 	size_t i;
 
-	while (count < RESOLVER_FORESEEN &&
-	       session_more(&conn->session, &questions[count]))
-		count++;
 	conn->shared->counters.questions += count;
 	resolver_foresee(conn->shared->resolver, questions, count);
 	for (i = 0; i < count; i++)

@@ -385,15 +385,14 @@ static bool names_client(const struct spop_value *value)
 	       value->type == SPOP_IPV6;
 }
 
-/* Reads the arguments of a message and, unless `q` is NULL, keeps those that
- * mean something. Of a repeated one the first counts. */
-static inline void get_arguments(struct spop_reader *r, struct question *q)
+/* Reads so many arguments of a message and, unless `q` is NULL, keeps those
+ * that mean something. Of a repeated one the first counts. */
+static inline void get_arguments(struct spop_reader *r, unsigned int args,
+				 bool seen_host, struct question *q)
 {
-	bool seen_host = !q;
 	bool seen_client = !q;
-	unsigned int args;
 
-	for (args = spop_get_byte(r); args > 0 && !r->failed; args--) {
+	for (; args > 0 && !r->failed; args--) {
 		struct span name = spop_get_string(r);
 		struct spop_value value;
 
@@ -412,6 +411,23 @@ static inline void get_arguments(struct spop_reader *r, struct question *q)
 	}
 }
 
+/* What nearly all questions begin with, around the number of arguments. */
+static const char usual_message[] = "\x05route";
+static const char usual_argument[] = "\x04host\x08";
+
+enum {
+	USUAL_ARGS = sizeof(usual_message) - 1,		  /* their number */
+	USUAL_HOST = USUAL_ARGS + sizeof(usual_argument), /* its length */
+};
+
+static inline bool begins_as_usual(const struct spop_reader *r)
+{
+	return r->end - r->p > USUAL_HOST && r->p[USUAL_ARGS] > 0 &&
+	       !memcmp(r->p, usual_message, USUAL_ARGS) &&
+	       !memcmp(r->p + USUAL_ARGS + 1, usual_argument,
+		       sizeof(usual_argument) - 1);
+}
+
 /* Reads every message to the end, so that a broken frame is seen as such, and
  * keeps the arguments of the first message `route`. False when it is broken. */
 static inline bool get_question(struct spop_reader r, struct question *q)
@@ -421,11 +437,21 @@ static inline bool get_question(struct spop_reader r, struct question *q)
 	q->hash = 0;
 	q->host = q->client = (struct span){0};
 	q->is_brief = false;
+	if (begins_as_usual(&r)) {
+		unsigned int args = r.p[USUAL_ARGS];
+
+		r.p += USUAL_HOST;
+		q->host = spop_get_string(&r);
+		if (args > 1)
+			get_arguments(&r, args - 1, true, q);
+		wanted = NULL;
+	}
 	while (r.p < r.end) {
 		struct span message = spop_get_string(&r);
 		bool is_route = wanted && span_is(message, "route");
+		unsigned int args = spop_get_byte(&r);
 
-		get_arguments(&r, is_route ? wanted : NULL);
+		get_arguments(&r, args, !is_route, is_route ? wanted : NULL);
 		if (is_route)
 			wanted = NULL;
 	}
@@ -453,23 +479,25 @@ static void take_frame(struct session *s, struct spop_frame *frame)
 		take_disconnect(s, frame);
 }
 
-/* Would one more answer pass the bound, once all that is asked is answered?
- * A goodbye must always find room. */
-static bool is_full(const struct session *s)
+/* How many more questions may be taken, when all that are open can be answered
+ * within the bound. A goodbye must always find room. */
+static size_t count_room(const struct session *s)
 {
-	size_t waiting = s->out_len - s->out_sent;
+	size_t taken = s->out_len - s->out_sent +
+		       s->unanswered * (size_t)SESSION_ACK_MAX + GOODBYE_MAX;
 
-	return waiting + (s->unanswered + (size_t)1) * SESSION_ACK_MAX >
-	       SESSION_OUTPUT_MAX - GOODBYE_MAX;
+	if (taken >= SESSION_OUTPUT_MAX)
+		return 0;
+	return (SESSION_OUTPUT_MAX - taken) / SESSION_ACK_MAX;
 }
 
-bool session_more(struct session *s, struct question *q)
+/* Takes the next frame if it is a question. */
+static inline bool take_question(struct session *s, struct question *q)
 {
 	struct spop_frame frame;
 	size_t used = 0;
 
-	if (s->state != SESSION_OPEN || is_full(s) ||
-	    spop_get_frame(s->in + s->in_used, s->in_len - s->in_used,
+	if (spop_get_frame(s->in + s->in_used, s->in_len - s->in_used,
 			   s->frame_max, &frame, &used) != SPOP_PARSED ||
 	    frame.type != SPOP_HAPROXY_NOTIFY || !(frame.flags & SPOP_FIN))
 		return false;
@@ -478,8 +506,22 @@ bool session_more(struct session *s, struct question *q)
 	if (!get_question(frame.payload, q))
 		return false;
 	s->in_used += used;
-	s->unanswered++;
 	return true;
+}
+
+size_t session_more(struct session *s, struct question *questions, size_t max)
+{
+	size_t room = count_room(s);
+	size_t count = 0;
+
+	if (s->state != SESSION_OPEN)
+		return 0;
+	if (max > room)
+		max = room;
+	while (count < max && take_question(s, &questions[count]))
+		count++;
+	s->unanswered += (uint32_t)count;
+	return count;
 }
 
 enum session_event session_next(struct session *s, struct question *q)
@@ -488,9 +530,9 @@ enum session_event session_next(struct session *s, struct question *q)
 		struct spop_frame frame;
 		size_t used = 0;
 
-		if (session_more(s, q))
+		if (session_more(s, q, 1) == 1)
 			return SESSION_QUESTION;
-		if (is_full(s))
+		if (count_room(s) == 0)
 			return SESSION_FULL;
 		switch (spop_get_frame(s->in + s->in_used,
 				       s->in_len - s->in_used, s->frame_max,

@@ -114,10 +114,11 @@ void session_feed(struct session *s, const uint8_t *bytes, size_t len);
 enum session_event session_next(struct session *s,
 				struct question *q) MUST_CHECK;
 
-/* The same when the next frame is a question, whole and sound, and there is
- * room for its answer; else false, and nothing has happened. So questions can
- * be collected and answered together. */
-bool session_more(struct session *s, struct question *q) MUST_CHECK;
+/* Takes up to `max` questions more, as long as the next frame is one, whole and
+ * sound, and there is room for its answer; all else is left for session_next.
+ * Returns how many: so questions can be collected and answered together. */
+size_t session_more(struct session *s, struct question *questions,
+		    size_t max) MUST_CHECK;
 
 /* How many of the fed bytes are done with. */
 size_t session_used(const struct session *s);

@@ -162,7 +162,7 @@ static bool turn(struct session *s, const uint8_t *bytes, size_t len,
 	       event != SESSION_ENDED) {
 		if (event == SESSION_QUESTION)
 			take_question(&q, bytes, len, waiting);
-		while (event == SESSION_QUESTION && session_more(s, &q))
+		while (event == SESSION_QUESTION && session_more(s, &q, 1) == 1)
 			take_question(&q, bytes, len, waiting);
 		if (event == SESSION_FULL || !(how & LATE_ANSWERS))
 			answer_all(s, waiting);

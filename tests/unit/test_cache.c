@@ -716,6 +716,37 @@ static void test_foreseen_is_found(void **state)
 
 /* Memory */
 
+/* What shares all bits of the hash is still another field. */
+static void test_fields_of_one_hash_differ(void **state)
+{
+	const char *text = "shop-12.eu-west.cloud.com";
+	struct cache *cache = make_cache(100);
+	char *field = kit_guarded(text, strlen(text));
+	struct cache_hit hit;
+	size_t len, i;
+
+	(void)state;
+	for (len = 1; len <= strlen(text); len++) {
+		struct span span = {field + strlen(text) - len, len};
+		uint32_t hash = cache_hash(cache, span);
+
+		cache_put(cache, span, "v", 1, T0, 0);
+		assert_int_equal(cache_get_hashed(cache, hash, span, T0, &hit),
+				 CACHE_FRESH);
+		for (i = strlen(text) - len; i < strlen(text); i++) {
+			field[i] ^= 1;
+			assert_int_equal(
+				cache_get_hashed(cache, hash, span, T0, &hit),
+				CACHE_UNKNOWN);
+			field[i] ^= 1;
+		}
+		span.len--;
+		assert_int_equal(cache_get_hashed(cache, hash, span, T0, &hit),
+				 CACHE_UNKNOWN);
+	}
+	cache_free(cache);
+}
+
 static void test_no_cache_without_memory(void **state)
 {
 	const struct cache_options options = {100, TTL, NEGATIVE, STALE};
@@ -939,6 +970,7 @@ int main(void)
 		cmocka_unit_test(test_all_used),
 		cmocka_unit_test(test_many_entries),
 		cmocka_unit_test(test_foreseen_is_found),
+		cmocka_unit_test(test_fields_of_one_hash_differ),
 		cmocka_unit_test(test_no_cache_without_memory),
 		cmocka_unit_test(test_puts_without_memory),
 		cmocka_unit_test(test_refresh_allocates_nothing),

@@ -781,6 +781,17 @@ static const struct {
 	 BYTES(ROUTE "\x01" HOST_AB ROUTE "\x01" HOST "\x08\x03"
 		     "c.d"),
 	 "a.b"},
+	{"no argument, then a message host",
+	 BYTES(ROUTE "\x00" HOST "\x08\x01"
+		     "a\x00\x01"
+		     "b\x00\x01"
+		     "c\x00\x01"
+		     "d\x00\x01"
+		     "e\x00\x01"
+		     "f\x00\x01"
+		     "g\x00\x01"
+		     "h\x00"),
+	 ""},
 	{"two routes, none in the first",
 	 BYTES(ROUTE "\x00" ROUTE "\x01" HOST_AB), ""},
 
@@ -1178,10 +1189,10 @@ static void test_more_takes_only_questions(void **state)
 		add_unasked(i);
 		feed_wire(&s);
 		assert_int_equal(session_next(&s, &q[0]), SESSION_QUESTION);
-		assert_true(session_more(&s, &q[1]));
+		assert_int_equal(session_more(&s, &q[1], 2), 1);
 		assert_int_equal(q[1].stream_id, 8);
 		assert_true(span_is(q[1].host, "b.test"));
-		assert_false(session_more(&s, &q[2]));
+		assert_int_equal(session_more(&s, &q[2], 1), 0);
 		assert_int_equal(s.state, SESSION_OPEN);
 		assert_int_equal(s.unanswered, 2);
 		session_answer(&s, 7, 1, &not_found);
@@ -1208,10 +1219,10 @@ static void test_more_needs_an_open_session(void **state)
 	begin(&s);
 	add_question(7, "a.test");
 	feed_wire(&s);
-	assert_false(session_more(&s, &q));
+	assert_int_equal(session_more(&s, &q, 1), 0);
 	assert_int_equal(session_used(&s), 0);
 	session_end(&s, SPOP_TIMEOUT, "late");
-	assert_false(session_more(&s, &q));
+	assert_int_equal(session_more(&s, &q, 1), 0);
 	session_fini(&s);
 }
 
