@@ -15,7 +15,6 @@
 #include <event2/listener.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "json.h"
 #include "log.h"
@@ -355,8 +354,7 @@ void http_free(struct http *http)
 		evhttp_free(http->server);
 	if (http->again)
 		event_free(http->again);
-	if (http->address.address.any.sa_family == AF_UNIX)
-		unlink(http->address.address.unix_path.sun_path);
+	listener_remove(&http->address);
 	free(http);
 }
 

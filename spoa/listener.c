@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * listener: parses and binds the addresses of --listen.
+ * listener: parses, binds and prints addresses.
  */
 #include "listener.h"
 
@@ -58,7 +58,9 @@ static const char *parse_unix(const char *text,
 		return "has a path of more than 107 bytes";
 	sun->sun_family = AF_UNIX;
 	memcpy(sun->sun_path, path, strlen(path) + 1);
-	address->len = sizeof(*sun);
+	/* as the kernel says it of a socket that is bound to it */
+	address->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+				   strlen(path) + 1);
 	while (!problem && (option = strsep(&rest, ",")) != NULL)
 		problem = parse_unix_option(option, address);
 	return problem;
@@ -223,11 +225,16 @@ int listener_open(const struct listener_address *address, bool reuse_port,
 	return fd;
 }
 
+void listener_remove(const struct listener_address *address)
+{
+	if (address->address.any.sa_family == AF_UNIX && !address->is_foreign)
+		unlink(address->address.unix_path.sun_path);
+}
+
 void listener_close(int fd, const struct listener_address *address)
 {
 	close(fd);
-	if (address->address.any.sa_family == AF_UNIX && !address->is_foreign)
-		unlink(address->address.unix_path.sun_path);
+	listener_remove(address);
 }
 
 static int socket_option(int fd, int option)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * listener: the addresses where HAProxy connects.
+ * listener: the addresses where HAProxy, and who looks at us, connect.
  *
  *   IP:PORT   [IP6]:PORT   unix:/path[,mode=0660][,group=NAME]
  */
@@ -58,7 +58,10 @@ bool listener_adopt(int fd, int type, struct listener_address *address,
 void listener_print(const struct listener_address *address,
 		    char text[LISTENER_TEXT_MAX]);
 
-/* Closes it, and removes a Unix socket's file, unless it is foreign. */
+/* Removes a Unix socket's file, unless it is foreign. */
+void listener_remove(const struct listener_address *address);
+
+/* Closes it, and removes the file. */
 void listener_close(int fd, const struct listener_address *address);
 
 #endif

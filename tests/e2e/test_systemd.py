@@ -133,6 +133,25 @@ def test_unix_socket_stays(start, tmp_path):
         assert peer.ask("a.example").status == "ok"
 
 
+def test_given_unix_socket_is_not_opened_twice(start, tmp_path):
+    path = str(tmp_path / "spoa.sock")
+    agent = start("--listen", f"unix:{path}",
+                  sockets=[("spoa-router.socket", listening(path))])
+    with Peer(path) as peer:
+        assert peer.ask("a.example").status == "ok"
+    assert agent.log().count('msg="listening"') == 1
+
+
+def test_unix_admin_socket_stays(start, tmp_path):
+    path = str(tmp_path / "admin.sock")
+    agent = start(sockets=[("spoa-router.socket", listening()),
+                           ("admin", listening(path))])
+    assert Admin(path).get("/healthz")
+    assert agent.stop() == 0
+    agent.start()
+    assert Admin(path).get("/healthz")
+
+
 def test_admin_and_feedback_by_name(start):
     admin = listening()
     agent = start(sockets=[("spoa-router.socket", listening()),
