@@ -257,7 +257,7 @@ static void take_questions(struct conn *conn)
 	while ((event = session_next(s, questions)) == SESSION_QUESTION)
 		ask_all(conn, questions);
 	conn->in_len -= session_used(s);
-	if (conn->in_len > 0)
+	if (conn->in_len > 0 && session_used(s) > 0)
 		memmove(conn->in, conn->in + session_used(s), conn->in_len);
 	conn->is_full = event == SESSION_FULL;
 	if (was_new && s->state != SESSION_NEW) {
@@ -367,6 +367,7 @@ static void discard(struct conn *conn)
 static void on_readable(evutil_socket_t fd, short what, void *context)
 {
 	struct conn *conn = context;
+	size_t room;
 	ssize_t got;
 
 	(void)fd;
@@ -377,8 +378,10 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
 	}
 	if (!grow_input(conn))
 		return;
+	/* Nobody has more of a turn because a large frame made room. */
+	room = conn->in_size - conn->in_len;
 	got = recv(conn->fd, conn->in + conn->in_len,
-		   conn->in_size - conn->in_len, 0);
+		   room < INPUT_FIRST ? room : INPUT_FIRST, 0);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (got < 0) {

@@ -14,6 +14,7 @@
 
 enum {
 	LISTENERS_MAX = 64,
+	ACCEPT_MAX = 64,       /* connections in a turn; others wait */
 	ACCEPT_PAUSE_MS = 100, /* when the system has no descriptor left */
 	STOP_STEP_MS = 30,     /* between two connections that are closed */
 	STOP_SPREAD_MS = 2500, /* to close many of them in all */
@@ -36,6 +37,7 @@ struct conns {
 	struct conn_shared shared;
 	struct conn_listener listeners[LISTENERS_MAX];
 	size_t listener_count;
+	size_t accepted;      /* in this turn */
 	struct event *resume; /* of accepting */
 	struct event *stop;   /* the steps of stopping */
 	int64_t stop_ms;      /* when stopping began, or 0 */
@@ -78,8 +80,10 @@ static void on_accept(struct evconnlistener *events, evutil_socket_t fd,
 	struct conns *conns = listener->conns;
 	uint64_t held;
 
-	(void)events;
 	(void)len;
+	/* libevent would go on for as long as there are more. */
+	if (++conns->accepted >= ACCEPT_MAX)
+		evconnlistener_disable(events);
 	if (conns->shared.counters.open < conns->options.connections_max) {
 		open_conn(conns, fd, address);
 		return;
@@ -110,16 +114,20 @@ static void on_accept_error(struct evconnlistener *events, void *context)
 			  log_number("held_back", (int64_t)held));
 }
 
-static void on_resume(evutil_socket_t fd, short what, void *context)
+static void listen_again(struct conns *conns)
 {
-	struct conns *conns = context;
 	size_t i;
 
-	(void)fd;
-	(void)what;
 	for (i = 0; i < conns->listener_count; i++)
 		if (conns->listeners[i].events)
 			evconnlistener_enable(conns->listeners[i].events);
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd;
+	(void)what;
+	listen_again(context);
 }
 
 bool conns_listen(struct conns *conns, int fd,
@@ -146,6 +154,10 @@ bool conns_listen(struct conns *conns, int fd,
 void conns_end_turn(struct conns *conns)
 {
 	conn_end_turn(&conns->shared);
+	if (conns->accepted >= ACCEPT_MAX &&
+	    !evtimer_pending(conns->resume, NULL))
+		listen_again(conns);
+	conns->accepted = 0;
 }
 
 /* Accepts what waits, then closes the listeners. What waits at a socket that

@@ -4,17 +4,22 @@
 HOSTS=10000000 takes as many invented hosts as a real flood would bring."""
 
 import os
+import pathlib
 import random
 import struct
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
+import flood
 import kit
 import spop
 from kit.agent import binary
 from resp import Speaker, sanitized, until
-from spop import Peer, hello, integer, question
+from spop import Peer, integer, question
 
 HOSTS = int(os.environ.get("HOSTS", 300000))
 REAL, BATCH = 1000, 200
@@ -150,34 +155,56 @@ def test_frames_of_the_greatest_size_that_nobody_finishes(start_agent, redis):
             assert peer.frame() is not None  # there is room again
     assert agent.stop() == 0
 
+class Flooders:
+    """Processes that flood an agent until the end of a `with`."""
 
-def test_flood_of_hellos(start_agent, redis):
-    """Connections that greet and go, as fast as they can, hurt nobody."""
-    agent = start_agent("--redis", redis.url, "--lookup-timeout", "10s")
-    stop = threading.Event()
+    def __init__(self, kind, where, count):
+        program = pathlib.Path(__file__).with_name("flood.py")
+        self.found = [subprocess.Popen([sys.executable, program, kind,
+                                        where[0], str(where[1])])
+                      for _ in range(count)]
 
-    def greet():
-        while not stop.is_set():
-            try:
-                with Peer(agent.where, greet=False) as peer:
-                    peer.send(hello())
-                    peer.reset()
-            except OSError:
-                pass
+    def __enter__(self):
+        return self
 
-    with Peer(agent.where, timeout=30) as good:
+    def __exit__(self, *_):
+        for flooder in self.found:
+            flooder.kill()
+            flooder.wait()
+
+
+def latencies(peer, count):
+    """How long each of so many questions took, in ms, sorted."""
+    found = []
+    for i in range(count):
+        begin = time.monotonic()
+        assert peer.ask(f"real{i % REAL}.example").status == "ok"
+        found.append(1000 * (time.monotonic() - begin))
+    return sorted(found)
+
+
+@pytest.mark.parametrize("kind", flood.KINDS)
+def test_a_flood_starves_nobody(start_agent, redis, kind):
+    """Who has a connection is answered beside the flood, and what the flood
+    took comes back."""
+    agent = start_agent("--redis", redis.url, "--ttl", "1h",
+                        "--lookup-timeout", "10s")
+    with Peer(agent.where, timeout=60) as good:
         until(lambda: good.ask("real0.example").status == "ok", "Redis")
+        latencies(good, REAL)
+        alone = latencies(good, 300)
         idle, rest = agent.fds(), agent.rss()
-        floods = [threading.Thread(target=greet, daemon=True)
-                  for _ in range(4)]
-        for flood in floods:
-            flood.start()
-        for i in range(100):
-            assert good.ask(f"real{i}.example").status == "ok"
-        stop.set()
-        for flood in floods:
-            flood.join()
-        until(lambda: agent.fds() <= idle, "descriptors to be closed", 20)
-        assert agent.rss() - rest < 100 * MIB + SLACK
-    assert agent.log().count("\n") < 30
+        with Flooders(kind, agent.where, 3):
+            spent = agent.cpu()
+            until(lambda: agent.cpu() - spent > 0.2, "the flood", 30)
+            beside = latencies(good, 300)
+            worst = agent.rss()
+        print(f"{kind}: median {alone[150]:.2f} ms alone, {beside[150]:.2f} "
+              f"ms beside it ({beside[150] / alone[150]:.1f} times), worst "
+              f"{beside[-1]:.1f} ms; {(worst - rest) >> 10} KiB more")
+        assert beside[150] < 50 + 20 * alone[150]
+        assert worst - rest < 32 * MIB + SLACK
+        until(lambda: agent.fds() <= idle, "descriptors to be closed", 30)
+        assert good.ask("real1.example").source == "cache"
+    assert agent.log().count("\n") < 40
     assert agent.stop() == 0
