@@ -125,7 +125,7 @@ static size_t join_urls(struct source *in, struct span key,
 	for (i = 1; i < list->elements; i++) {
 		const redisReply *item = list->element[i];
 		struct span url = {item->str, item->len};
-		char problem[CTL_PROBLEM_MAX];
+		char problem[CTL_PROBLEM_MAX] = "the route would be too long";
 		const char *port, *why;
 		struct span target;
 		int added;

@@ -426,6 +426,11 @@ def test_import_from_hipache(ctl, say, tmp_path):
         old.cmd("DEL", "frontend:Tls.example", "frontend:none.example",
                 "frontend:a/b", "frontend:text.example")
         ctl("import", "--from", "hipache", old.url)
+        name = ".".join(["x" * 62] * 4)
+        old.cmd("RPUSH", "frontend:long.example", "long",
+                *[f"http://{name}:{port}" for port in range(1, 81)])
+        ctl("diff", "--from", "hipache", old.url, code=1)
+        assert "the route would be too long" in ctl.err
     ctl("import", "--from", "hipache", old.url, code=3)
     ctl("import", "--from", "hipache", "not-a-url", code=2)
 
