@@ -335,7 +335,7 @@ void snapshot_write(struct snapshot *snapshot)
 /* Reads the whole file into `*bytes`, the caller's. Returns 0 or an errno. */
 static int read_file(const char *path, char **bytes, size_t *len)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat status;
 
 	*bytes = NULL;

@@ -52,7 +52,7 @@ void snapshot_set_stale(struct snapshot *snapshot, int64_t stale_ms);
  * the start only. */
 void snapshot_read(struct snapshot *snapshot);
 
-/* Writes the file at once, if something changed. Blocks: for the end only. */
+/* Writes the file at once, if anything is known. Blocks: for the end only. */
 void snapshot_write(struct snapshot *snapshot);
 
 const struct snapshot_counters *snapshot_count(const struct snapshot *snapshot);

@@ -157,6 +157,12 @@ def test_what_is_no_file_is_refused(start_agent, redis, tmp_path):
     assert ask(agent, "a.example").status == "not_found"
 
 
+def test_a_pipe_is_not_waited_for(start_agent, redis, tmp_path):
+    os.mkfifo(tmp_path / "snapshot")
+    agent = start(start_agent, redis, tmp_path / "snapshot")
+    assert "snapshot refused" in agent.log()
+
+
 def test_a_folder_that_is_not_there_is_said(start_agent, redis, tmp_path):
     redis.cmd("HSET", "routes", "a.example", T)
     agent = start(start_agent, redis, tmp_path / "no" / "snapshot")
