@@ -56,10 +56,11 @@ static void finish_batch(struct lookup *lookup, enum store_status status,
 	const struct sweep_options *options = &sweep->options;
 	size_t i;
 
-	for (i = 0; status == STORE_ANSWERED && i < lookup->count; i++)
+	for (i = 0; status == STORE_ANSWERED && i < lookup->count; i++) {
 		options->keep(options->context, batch->fields[i], &values[i],
 			      batch->asked_ms, batch->epoch, now_ms);
-	sweep->counters.rereads += lookup->count;
+		sweep->counters.rereads++;
+	}
 	batch->is_open = false;
 	lookup->count = 0;
 }

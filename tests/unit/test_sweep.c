@@ -244,6 +244,7 @@ static void test_failed_lookup(void **state)
 	sweep_step(test.sweep, 1);
 	reply(STORE_FAILED);
 	assert_string_equal(test.kept, "");
+	assert_int_equal(rereads(), 0);
 	assert_true(cache_is_outdated(test.cache, span_of("a")));
 }
 
