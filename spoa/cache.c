@@ -560,6 +560,7 @@ void cache_replace(struct cache *cache, struct span field, const void *value,
 	if (!entry)
 		return;
 	entry->hits = old.hits;
+	entry->uses = old.uses;
 	entry->cut = old.cut;
 	entry->is_used = old.is_used;
 }

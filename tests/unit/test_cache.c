@@ -336,6 +336,31 @@ static void test_looking(void **state)
 	cache_free(cache);
 }
 
+/* Another value of the same route is not another life. */
+static void test_replaced(void **state)
+{
+	static const char *const values[] = {"other", "longer than it was"};
+	struct cache *cache = make_cache(10);
+	struct cache_look look;
+	struct cache_hit hit;
+	size_t i;
+
+	(void)state;
+	cache_replace(cache, span_of("a"), "value", 5);
+	assert_false(cache_look_at(cache, span_of("a"), 0, &look));
+	put(cache, "a", "value", 1000);
+	assert_int_equal(get(cache, "a", 1500, &hit), CACHE_FRESH);
+	for (i = 0; i < ARRAY_LEN(values); i++) {
+		cache_replace(cache, span_of("a"), values[i],
+			      strlen(values[i]));
+		assert_true(cache_look_at(cache, span_of("a"), 2000, &look));
+		assert_memory_equal(look.value, values[i], strlen(values[i]));
+		assert_int_equal(look.age_ms, 1000);
+		assert_int_equal(look.uses, 1);
+	}
+	cache_free(cache);
+}
+
 static void test_shortened_lives(void **state)
 {
 	static const bool pushed[] = {false, true};
@@ -956,6 +981,7 @@ int main(void)
 		cmocka_unit_test(test_long_lives),
 		cmocka_unit_test(test_looking),
 		cmocka_unit_test(test_scan_misses_nothing),
+		cmocka_unit_test(test_replaced),
 		cmocka_unit_test(test_shortened_lives),
 		cmocka_unit_test(test_clock_goes_back),
 		cmocka_unit_test(test_lengths),
