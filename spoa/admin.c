@@ -19,6 +19,8 @@
 enum {
 	SURVEYS_MAX = 4, /* at a time: each takes a share of every turn */
 	BEAT_MS = 1000,	 /* between two samples of the pace */
+	ROWS = 100,	 /* of a listing, unless `limit` says how many */
+	SECONDS_MAX = 86400,
 };
 
 /* A request that waits: for the busiest routes, or for the resolver. */
@@ -308,20 +310,22 @@ static void handle_flush(void *context, struct evhttp_request *request)
 	send_done(request);
 }
 
-/* Seconds, up to a day; -1 when it is no such number. */
-static int64_t read_seconds(struct evhttp_request *request)
+/* The number that a parameter says, or `absent` without it; -1 when it is none
+ * from 0 to `max`. */
+static int64_t read_number(struct evhttp_request *request, const char *name,
+			   int64_t max, int64_t absent)
 {
-	char *text = http_parameter(request, "ttl");
-	int64_t seconds = -1;
-	char *end = NULL;
+	char *text = http_parameter(request, name);
+	int64_t number = text ? -1 : absent;
+	char *end;
 
 	if (text && *text >= '0' && *text <= '9') {
-		seconds = strtoll(text, &end, 10);
-		if (*end != '\0' || seconds > 86400)
-			seconds = -1;
+		number = strtoll(text, &end, 10);
+		if (*end != '\0' || number > max)
+			number = -1;
 	}
 	free(text);
-	return seconds;
+	return number;
 }
 
 /* What is lent by this field must not outlive it in HAProxy. */
@@ -336,7 +340,7 @@ static void send_expired(struct admin *admin, struct evhttp_request *request,
 static void handle_expire(void *context, struct evhttp_request *request)
 {
 	struct admin *admin = context;
-	int64_t seconds = read_seconds(request);
+	int64_t seconds = read_number(request, "ttl", SECONDS_MAX, -1);
 	struct host_field room;
 	struct span field;
 
@@ -448,16 +452,6 @@ static void list_routes(void *context, const struct listing_row *rows,
 	finish_survey(survey);
 }
 
-/* How many rows are wanted; 0 when that is no number from 1 to LISTING_MAX. */
-static size_t read_limit(struct evhttp_request *request)
-{
-	char *text = http_parameter(request, "limit");
-	long limit = text ? atol(text) : 100;
-
-	free(text);
-	return limit >= 1 && limit <= LISTING_MAX ? (size_t)limit : 0;
-}
-
 /* By name unless `order` says by uses; false when it says something else. */
 static bool read_order(struct evhttp_request *request,
 		       enum listing_order *order)
@@ -474,11 +468,12 @@ static bool read_order(struct evhttp_request *request,
 static void handle_routes(void *context, struct evhttp_request *request)
 {
 	struct admin *admin = context;
-	size_t limit = read_limit(request);
-	struct listing_options options = {.limit = limit, .done = list_routes};
+	int64_t limit = read_number(request, "limit", LISTING_MAX, ROWS);
+	struct listing_options options = {.limit = (size_t)limit,
+					  .done = list_routes};
 	char *after;
 
-	if (limit == 0) {
+	if (limit < 1) {
 		http_refuse(request, HTTP_BADREQUEST,
 			    "limit must be a number from 1 to 1000");
 		return;

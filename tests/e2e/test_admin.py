@@ -259,7 +259,7 @@ def test_routes_are_paged_by_name(routed):
     page = admin.json("/routes")
     assert len(page["routes"]) == 100
     assert page["routes"][0]["value"] == "10.0.0.1:80"
-    for bad in ("0", "1001", "x", "-1"):
+    for bad in ("0", "1001", "x", "-1", "5x", ""):
         assert admin.ask("GET", f"/routes?limit={bad}")[0] == 400
 
 
