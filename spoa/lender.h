@@ -16,8 +16,10 @@
 #include "resolver.h"
 
 enum {
-	LENDER_RATE = 20,	  /* hosts lent a millisecond, at most */
-	LENDER_HOSTS_MAX = 100000 /* lent at a time, at most */
+	/* Hosts lent a millisecond, and at a time, at most. All of them can be
+	 * lent anew each 5 s, and a fifth more. */
+	LENDER_RATE = 24,
+	LENDER_HOSTS_MAX = 100000
 };
 
 struct lender;

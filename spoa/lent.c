@@ -9,7 +9,8 @@
 
 enum {
 	BUCKETS = 1 << 16,
-	SIGHTS = 1 << 19, /* of hosts, in pairs; enough for 100,000 hosts */
+	SIGHTS = 1 << 19, /* of hosts; enough for 100,000 */
+	SIGHT_SET = 8,	  /* of them that a host may take */
 	STEPS = 8192,	  /* hosts that one step of a round looks at */
 	WISH_MS = 50,	  /* between two wishes for one host */
 };
@@ -99,16 +100,30 @@ struct lent_host *lent_find(struct lent *lent, struct span host)
 	return *find_slot(lent, host, hash_span(&lent->secret, host));
 }
 
-/* Where the last question for a host is noted: where it was before, or in place
- * of what was not asked for so long as its neighbour. */
+static uint32_t age_of(const struct sight *sight, uint32_t now_ms)
+{
+	return sight->seen_ms ? now_ms - sight->seen_ms : UINT32_MAX;
+}
+
+/* Where the last question for a host is noted: where it was before, in place of
+ * one that is over, or anywhere. To replace the oldest would let a set with one
+ * host too many, asked for in turn, forget them all. */
 static struct sight *find_sight(const struct lent *lent, uint64_t hash,
 				uint32_t now_ms)
 {
-	struct sight *pair = &lent->sights[(hash >> 32) % SIGHTS & ~1UL];
+	struct sight *set =
+		&lent->sights[(hash >> 32) % (SIGHTS / SIGHT_SET) * SIGHT_SET];
+	uint32_t drawn = (uint32_t)(hash >> 32) ^ now_ms * 2654435761U;
+	struct sight *place = &set[drawn >> 16 & (SIGHT_SET - 1)];
+	size_t i;
 
-	if (pair[0].tag == (uint32_t)hash || pair[1].tag == (uint32_t)hash)
-		return &pair[pair[0].tag != (uint32_t)hash];
-	return &pair[now_ms - pair[1].seen_ms > now_ms - pair[0].seen_ms];
+	for (i = 0; i < SIGHT_SET; i++) {
+		if (set[i].seen_ms != 0 && set[i].tag == (uint32_t)hash)
+			return &set[i];
+		if (age_of(&set[i], now_ms) > lent->expire_ms)
+			place = &set[i];
+	}
+	return place;
 }
 
 /* Was the host seen within the time that HAProxy keeps an answer? Now it is.
@@ -116,8 +131,8 @@ static struct sight *find_sight(const struct lent *lent, uint64_t hash,
 static bool see(const struct lent *lent, struct sight *sight, uint32_t tag,
 		uint32_t now_ms)
 {
-	bool was_seen = sight->tag == tag && sight->seen_ms != 0 &&
-			now_ms - sight->seen_ms <= lent->expire_ms;
+	bool was_seen =
+		sight->tag == tag && age_of(sight, now_ms) <= lent->expire_ms;
 
 	if (sight->tag != tag)
 		sight->wished_ms = 0;
@@ -142,19 +157,26 @@ enum lent_note lent_note(struct lent *lent, struct span host, int64_t now_ms)
 {
 	uint64_t hash = hash_span(&lent->secret, host);
 	uint32_t low_ms = (uint32_t)now_ms | 1;
-	struct sight *sight = find_sight(lent, hash, low_ms);
-	bool was_seen = see(lent, sight, (uint32_t)hash, low_ms);
-	const struct lent_host *held;
+	struct lent_host *held;
+	struct sight *sight;
+	uint32_t *wished_ms;
 
 	held = lent->count > 0 ? *find_slot(lent, host, hash) : NULL;
 	if (held && now_ms - held->lent_ms < lent->expire_ms)
 		return LENT_HELD;
-	/* One that was lent until just now is asked for often. */
-	if (host.len > LENT_HOST_MAX || (!held && !was_seen))
+	if (host.len > LENT_HOST_MAX)
 		return LENT_RARE;
-	if (sight->wished_ms != 0 && low_ms - sight->wished_ms < WISH_MS)
+	if (held) { /* until just now: it is asked for often */
+		wished_ms = &held->wished_ms;
+	} else {
+		sight = find_sight(lent, hash, low_ms);
+		if (!see(lent, sight, (uint32_t)hash, low_ms))
+			return LENT_RARE;
+		wished_ms = &sight->wished_ms;
+	}
+	if (*wished_ms != 0 && low_ms - *wished_ms < WISH_MS)
 		return LENT_RARE;
-	sight->wished_ms = low_ms;
+	*wished_ms = low_ms;
 	return wish(lent, host);
 }
 
@@ -187,6 +209,7 @@ static struct lent_host *new_host(struct lent *lent, struct span name,
 		return NULL;
 	host->len = (uint8_t)name.len;
 	host->start = 0;
+	host->wished_ms = 0;
 	memcpy(host->name, name.p, name.len);
 	host->chain = *slot;
 	*slot = host;

@@ -26,8 +26,9 @@ struct lent_host {
 	TAILQ_ENTRY(lent_host) by_age;
 	LIST_ENTRY(lent_host) by_wildcard; /* if a wildcard or `*` serves it */
 	int64_t lent_ms;
-	uint32_t epoch;	  /* in which what it rests on was read */
-	uint32_t address; /* IPv4, the first byte highest */
+	uint32_t epoch;	    /* in which what it rests on was read */
+	uint32_t address;   /* IPv4, the first byte highest */
+	uint32_t wished_ms; /* the last wish for it anew; 0 is none */
 	uint16_t port;
 	uint8_t start; /* of the field's suffix in the host; 0 is the host */
 	uint8_t len;

@@ -23,7 +23,7 @@ import kit
 from kit.admin import Admin
 from kit.haproxy import FILES
 from resp import Speaker, until
-from spop import Peer
+from spop import Peer, question
 from test_away import shares
 from test_haproxy_files import STOCK
 from test_host import BAD, GOOD, L253
@@ -306,6 +306,27 @@ def test_threads(start, haproxy_binary):
                   "the change", 1)
             for _ in range(20):
                 assert client.ask("app.test").worker == worker.name
+
+
+def test_many_hosts_at_once(bench):
+    """All that are hot, not only most of them."""
+    hosts = [f"h{n:05}.test" for n in range(10_000)]
+    bench.redis.cmd("HSET", "routes", *itertools.chain.from_iterable(
+        (host, "10.0.0.1:80") for host in hosts))
+
+    def lent():
+        return int(re.search(r"used:(\d+)", bench.haproxy.api(
+            f"show table {TABLE} data.gpc0 lt 0"))[1])
+
+    def ask_all(peer):
+        for some in (hosts[n:n + 100] for n in range(0, len(hosts), 100)):
+            peer.send(b"".join(map(question, some)))
+            assert all(frame.answer() for frame in peer.frames(len(some)))
+        return lent() == len(hosts)
+
+    with Peer(bench.agent.where) as peer:
+        until(lambda: ask_all(peer), "all of them to be lent", 30)
+    assert len(bench.haproxy.lent()) == len(hosts)
 
 
 def test_full_table(start, haproxy_binary, tmp_path, monkeypatch):

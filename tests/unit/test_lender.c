@@ -20,6 +20,7 @@ static struct {
 		char value[300];
 	} hash[32];
 	size_t count;
+	bool has_all; /* every host has a field */
 } store;
 
 static struct {
@@ -68,6 +69,10 @@ static struct store_value get_field(struct span field)
 {
 	struct store_value value = {.kind = STORE_NONE};
 	size_t i;
+
+	if (store.has_all && field.p[0] != '*')
+		return (struct store_value){.kind = STORE_VALUE,
+					    .text = span_of("10.0.0.1:80")};
 
 	for (i = 0; i < store.count; i++)
 		if (span_is(field, store.hash[i].field) &&
@@ -485,7 +490,7 @@ static void test_rate(void **state)
 	tear_down(NULL);
 	set_up_with(100000); /* absences have a share of it */
 	set_field("*", "10.0.0.1:80");
-	for (i = 0; i < 200; i++) {
+	for (i = 0; i < 10 * LENDER_RATE; i++) {
 		snprintf(host, sizeof(host), "h%d", i);
 		ask(host, 10);
 		ask(host, 10);
@@ -496,6 +501,78 @@ static void test_rate(void **state)
 	assert_int_equal(lender_count(test.lender)->lends, 5 * LENDER_RATE);
 	lender_work(test.lender, 16);
 	assert_int_equal(lender_count(test.lender)->lends, 10 * LENDER_RATE);
+}
+
+/* An HAProxy with as many hot hosts as can be lent. */
+static struct {
+	int64_t now_ms;
+	int64_t until_ms[LENDER_HOSTS_MAX]; /* it holds the host's answer */
+} hot;
+
+static bool lend_hot(void *context, struct span host, uint32_t address,
+		     uint16_t port)
+{
+	(void)context;
+	(void)address;
+	(void)port;
+	hot.until_ms[strtoul(host.p + 1, NULL, 10)] = hot.now_ms + EXPIRE;
+	return true;
+}
+
+/* Each host that it does not hold is asked for twice a second. */
+static void ask_hot(void)
+{
+	enum { SHARE = LENDER_HOSTS_MAX / 500 }; /* of a millisecond */
+	size_t first = (size_t)hot.now_ms * SHARE % LENDER_HOSTS_MAX;
+	char host[32];
+	size_t i;
+
+	for (i = first; i < first + SHARE; i++) {
+		if (hot.until_ms[i] > hot.now_ms)
+			continue;
+		snprintf(host, sizeof(host), "h%zu.test", i);
+		test.waiter_count = 0;
+		ask(host, hot.now_ms);
+	}
+	lender_work(test.lender, hot.now_ms);
+}
+
+static size_t count_held(void)
+{
+	size_t count = 0;
+	size_t i;
+
+	for (i = 0; i < LENDER_HOSTS_MAX; i++)
+		count += hot.until_ms[i] > hot.now_ms;
+	return count;
+}
+
+/* All of them are held at a time, and nearly all go on to be. */
+static void test_as_many_as_can_be_lent(void **state)
+{
+	struct lender_options options = {.lend = lend_hot,
+					 .take_back = on_take_back,
+					 .take_back_all = on_take_back_all,
+					 .missed = on_missed};
+	const struct hash_secret secret = {1, 2};
+
+	(void)state;
+	tear_down(NULL);
+	set_up_with(LENDER_HOSTS_MAX);
+	lender_free(test.lender);
+	options.cache = test.cache;
+	options.resolver = test.resolver;
+	test.lender = lender_new(&options, &secret);
+	lender_open(test.lender, LENDER_HOSTS_MAX, EXPIRE);
+	memset(&hot, 0, sizeof(hot));
+	store.has_all = true;
+	while (++hot.now_ms <= EXPIRE)
+		ask_hot();
+	assert_int_equal(count_held(), LENDER_HOSTS_MAX);
+	while (++hot.now_ms <= 3 * EXPIRE)
+		ask_hot();
+	assert_in_range(count_held(), LENDER_HOSTS_MAX * 8 / 10,
+			LENDER_HOSTS_MAX);
 }
 
 /* What HAProxy may still hold is not forgotten while a table is slow. */
@@ -578,6 +655,7 @@ int main(void)
 		TEST(test_renewal_needs_fresh_knowledge),
 		TEST(test_full),
 		TEST(test_rate),
+		TEST(test_as_many_as_can_be_lent),
 		TEST(test_hold),
 		TEST(test_no_command_by_a_host),
 		TEST(test_no_memory),

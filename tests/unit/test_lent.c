@@ -54,6 +54,31 @@ static void test_second_question_within_expire(void **state)
 	assert_null(lent_next_wish(lent));
 }
 
+/* Be they asked for in turn, which is the worst order for what is kept of
+ * them: no host is forgotten each time before it comes again. */
+static void test_as_many_hosts_as_are_lent(void **state)
+{
+	enum { MANY = 100000, TURNS = 4 };
+	static bool is_wished[MANY];
+	char host[32];
+	size_t count = 0;
+	int turn, i;
+
+	(void)state;
+	for (turn = 0; turn < TURNS; turn++) {
+		for (i = 0; i < MANY; i++) {
+			snprintf(host, sizeof(host), "h%d.test", i);
+			if (!is_wished[i] &&
+			    note(host, 1 + turn * 100) == LENT_WISHED) {
+				assert_non_null(lent_next_wish(lent));
+				is_wished[i] = true;
+				count++;
+			}
+		}
+	}
+	assert_int_equal(count, MANY);
+}
+
 /* Many questions at once are one wish. */
 static void test_one_wish_at_a_time(void **state)
 {
@@ -283,6 +308,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_second_question_within_expire),
+		TEST(test_as_many_hosts_as_are_lent),
 		TEST(test_one_wish_at_a_time),
 		TEST(test_wishes_are_bounded),
 		TEST(test_held_until_it_expires),
