@@ -15,9 +15,10 @@
 enum {
 	INPUT_FIRST = 16 * 1024, /* bytes; HAProxy's largest frame by default */
 	LARGE_MAX = 64 * 1024 * 1024, /* of all inputs that outgrew it, bytes */
-	HELLO_MS = 10 * 1000,	      /* a peer without HELLO is sent away */
-	LINGER_MS = 1000,	      /* after a goodbye the peer may read it */
-	WARN_MS = 10 * 1000,	      /* at most one warning of a kind */
+	UNREAD_MAX = 64 * 1024 * 1024, /* the same of outputs */
+	HELLO_MS = 10 * 1000,	       /* a peer without HELLO is sent away */
+	LINGER_MS = 1000,    /* after a goodbye the peer may read it */
+	WARN_MS = 10 * 1000, /* at most one warning of a kind */
 };
 
 /* A question that waits for the resolver. */
@@ -68,6 +69,17 @@ static size_t large_bytes(size_t size)
 	return size > INPUT_FIRST ? size : 0;
 }
 
+/* Counts what the output takes that a peer does not read, or read late. */
+static void count_output(struct conn *conn)
+{
+	size_t size = conn->session.out_size;
+
+	if (size <= SESSION_OUTPUT_MIN)
+		size = 0;
+	conn->shared->counters.unread_bytes += size - conn->unread_bytes;
+	conn->unread_bytes = size;
+}
+
 /* What is NULL is freed. */
 static void set_input(struct conn *conn, uint8_t *in, size_t size)
 {
@@ -88,6 +100,7 @@ static void free_conn(struct conn *conn)
 	if (conn->timer)
 		event_free(conn->timer);
 	session_fini(&conn->session);
+	conn->shared->counters.unread_bytes -= conn->unread_bytes;
 	set_input(conn, NULL, 0);
 	free(conn);
 }
@@ -245,6 +258,33 @@ static void ask_all(struct conn *conn,
 		ask(conn, &questions[i]);
 }
 
+/* While those who do not read hold too much, nobody may leave more unread than
+ * a few questions' answers. */
+static void bound_output(struct conn *conn)
+{
+	bool is_crowded = conn->shared->counters.unread_bytes > UNREAD_MAX;
+
+	session_bound_output(&conn->session, is_crowded ? SESSION_OUTPUT_MIN
+							: SESSION_OUTPUT_MAX);
+}
+
+/* Says once in a while that a peer has to read first, since all together hold
+ * too much. */
+static void warn_unread(struct conn *conn)
+{
+	struct conn_shared *shared = conn->shared;
+	uint64_t held;
+
+	shared->counters.throttled++;
+	if (log_limit_pass(&shared->unread, now(shared), WARN_MS, &held))
+		log_warn("connection throttled: too many answers are not read",
+			 log_text("peer", conn->peer),
+			 log_text("engine", conn->session.engine_id),
+			 log_number("unread_bytes",
+				    (int64_t)shared->counters.unread_bytes),
+			 log_number("held_back", (int64_t)held));
+}
+
 /* Takes all questions from the input. */
 static void take_questions(struct conn *conn)
 {
@@ -253,6 +293,7 @@ static void take_questions(struct conn *conn)
 	struct question questions[RESOLVER_FORESEEN];
 	enum session_event event;
 
+	bound_output(conn);
 	session_feed(s, conn->in, conn->in_len);
 	while ((event = session_next(s, questions)) == SESSION_QUESTION)
 		ask_all(conn, questions);
@@ -260,6 +301,8 @@ static void take_questions(struct conn *conn)
 	if (conn->in_len > 0 && session_used(s) > 0)
 		memmove(conn->in, conn->in + session_used(s), conn->in_len);
 	conn->is_full = event == SESSION_FULL;
+	if (conn->is_full && s->output_max < SESSION_OUTPUT_MAX)
+		warn_unread(conn);
 	if (was_new && s->state != SESSION_NEW) {
 		conn->shared->counters.hellos += s->code == SPOP_NORMAL;
 		event_del(conn->timer);
@@ -308,6 +351,7 @@ static void flush(struct conn *conn)
 		if (conn->is_full && session_output(&conn->session).len == 0)
 			break;
 	}
+	count_output(conn);
 	choose_reading(conn);
 }
 

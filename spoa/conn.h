@@ -42,6 +42,7 @@ struct conn {
 	uint8_t *in; /* owned */
 	size_t in_size;
 	size_t in_len;
+	size_t unread_bytes; /* its part of that of all */
 	int64_t opened_ms;
 	int64_t heard_ms; /* when bytes last came */
 	struct event *readable;
@@ -59,12 +60,14 @@ TAILQ_HEAD(conn_list, conn);
 struct conn_counters {
 	size_t open;
 	uint64_t accepted;
-	uint64_t refused;   /* beyond connections_max; counted by conns */
-	uint64_t broken;    /* ended for bad SPOP */
-	uint64_t crowded;   /* of these: for too many large frames at once */
-	size_t large_bytes; /* that unfinished large frames take */
-	uint64_t hellos;    /* frames, by type */
-	uint64_t questions; /* the same */
+	uint64_t refused;    /* beyond connections_max; counted by conns */
+	uint64_t broken;     /* ended for bad SPOP */
+	uint64_t crowded;    /* of these: for too many large frames at once */
+	size_t large_bytes;  /* that unfinished large frames take */
+	size_t unread_bytes; /* that outputs beyond the usual size take */
+	uint64_t throttled;  /* times that one had to wait for these */
+	uint64_t hellos;     /* frames, by type */
+	uint64_t questions;  /* the same */
 	/* How long answers took: those that were known at once, from the first
 	 * read of a turn to its end, in the turns that are timed; and those
 	 * that had to wait. */
@@ -81,6 +84,7 @@ struct conn_shared {
 	struct conn_list dirty;	   /* to flush at the end of the turn */
 	struct conn_list closed;   /* to free then */
 	struct log_limit broken;
+	struct log_limit unread;
 	struct pending *spare; /* for the next question, or NULL */
 	uint64_t known;	       /* answers of this turn that did not wait */
 	unsigned int turns;    /* with such answers */

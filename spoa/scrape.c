@@ -57,6 +57,13 @@ static const struct metrics_row conns_rows[] = {
 	{"spoa_router_connections_crowded_total", NULL, COUNTER,
 	 "Connections ended since too many large frames were unfinished.",
 	 METRICS_FIELD(conn_counters, crowded)},
+	{"spoa_router_connections_throttled_total", NULL, COUNTER,
+	 "Times that a connection had to be read, since all left too much "
+	 "unread.",
+	 METRICS_FIELD(conn_counters, throttled)},
+	{"spoa_router_unread_bytes", NULL, GAUGE,
+	 "Memory for answers that connections leave unread, beyond the usual.",
+	 METRICS_FIELD(conn_counters, unread_bytes)},
 	{"spoa_router_frames_total", "type=\"hello\"", COUNTER,
 	 "Frames of HAProxy, by type.", METRICS_FIELD(conn_counters, hellos)},
 	{"spoa_router_frames_total", "type=\"notify\"", COUNTER, NULL,

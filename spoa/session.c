@@ -70,7 +70,13 @@ const char *answer_source_name(enum answer_source source)
 void session_init(struct session *s)
 {
 	*s = (struct session){.in = (const uint8_t *)"",
-			      .frame_max = SESSION_HELLO_MAX};
+			      .frame_max = SESSION_HELLO_MAX,
+			      .output_max = SESSION_OUTPUT_MAX};
+}
+
+void session_bound_output(struct session *s, uint32_t max_bytes)
+{
+	s->output_max = max_bytes;
 }
 
 void session_fini(struct session *s)
@@ -105,7 +111,7 @@ void session_sent(struct session *s, size_t len)
 	if (s->out_sent < s->out_len)
 		return;
 	s->out_sent = s->out_len = 0;
-	if (s->out_size > OUTPUT_KEPT) {
+	if (s->out_size > OUTPUT_KEPT || s->out_size > s->output_max) {
 		free(s->out);
 		s->out = NULL;
 		s->out_size = 0;
@@ -486,9 +492,9 @@ static size_t count_room(const struct session *s)
 	size_t taken = s->out_len - s->out_sent +
 		       s->unanswered * (size_t)SESSION_ACK_MAX + GOODBYE_MAX;
 
-	if (taken >= SESSION_OUTPUT_MAX)
+	if (taken >= s->output_max)
 		return 0;
-	return (SESSION_OUTPUT_MAX - taken) / SESSION_ACK_MAX;
+	return (s->output_max - taken) / SESSION_ACK_MAX;
 }
 
 /* Takes the next frame if it is a question. */

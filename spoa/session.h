@@ -20,6 +20,7 @@ enum {
 	SESSION_HELLO_MAX = 16380,	 /* frame limit before the HELLO */
 	SESSION_CHECK_MAX = 4092,	 /* frame size told health checks */
 	SESSION_OUTPUT_MAX = 256 * 1024, /* bytes kept for a slow reader */
+	SESSION_OUTPUT_MIN = 16 * 1024,	 /* the least that it may be told */
 	SESSION_ACK_MAX = 512,		 /* no ACK is longer than this */
 	SESSION_ENGINE_MAX = 64,	 /* bytes kept of an engine-id */
 };
@@ -88,6 +89,7 @@ struct session {
 	bool health_check;     /* HAProxy only wanted to see a HELLO */
 	uint32_t frame_max;    /* agreed length of a frame, bytes */
 	uint32_t unanswered;   /* questions handed out and not answered */
+	uint32_t output_max;   /* bytes kept for a slow reader */
 	const uint8_t *in;     /* the fed bytes; borrowed */
 	size_t in_len;
 	size_t in_used;
@@ -104,6 +106,10 @@ const char *answer_source_name(enum answer_source source);
 
 void session_init(struct session *s);
 void session_fini(struct session *s);
+
+/* From now on no question is taken whose answer could make the output larger:
+ * SESSION_OUTPUT_MIN to SESSION_OUTPUT_MAX, which it is before that. */
+void session_bound_output(struct session *s, uint32_t max_bytes);
 
 /* Lends the session `len` bytes that start where the last frame ended: what
  * session_used left over, then what has come since. They must stay until the

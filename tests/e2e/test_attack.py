@@ -17,6 +17,7 @@ import pytest
 import flood
 import kit
 import spop
+from kit.admin import Admin
 from kit.agent import binary
 from resp import Speaker, sanitized, until
 from spop import Peer, integer, question
@@ -73,9 +74,9 @@ class Flood(threading.Thread):
             self.error = error
 
     @staticmethod
-    def skip_answers(peer):
+    def skip_answers(peer, expected=BATCH):
         held, at, count = bytearray(), 0, 0
-        while count < BATCH:
+        while count < expected:
             held += peer.sock.recv(1 << 18)
             while len(held) - at >= 4:
                 size, = struct.unpack_from(">I", held, at)
@@ -207,4 +208,59 @@ def test_a_flood_starves_nobody(start_agent, redis, kind):
         until(lambda: agent.fds() <= idle, "descriptors to be closed", 30)
         assert good.ask("real1.example").source == "cache"
     assert agent.log().count("\n") < 40
+    assert agent.stop() == 0
+
+
+def test_many_peers_that_do_not_read_share_a_bound(start_agent, redis,
+                                                    tmp_path):
+    """600 peers would hold 150 MiB of answers; a good one is served beside
+    them, and whoever reads at last loses nothing."""
+    with Speaker(redis.where) as say:
+        say("HSET", "routes", "l" * 240, "10.0.0.1:80")
+    # A Unix socket's buffer in the kernel does not grow.
+    path, admin = str(tmp_path / "spoa"), Admin(str(tmp_path / "admin"))
+    agent = start_agent("--redis", redis.url, "--ttl", "1h", "--listen",
+                        f"unix:{path}", "--admin", f"unix:{admin.where}")
+    one = question("l" * 240)
+    said = memoryview(one * 4000)
+    with Peer(path, timeout=60) as good:
+        until(lambda: good.ask("l" * 240).status == "ok", "Redis")
+        rest = agent.rss()
+        peers = [Peer(path, timeout=60) for _ in range(600)]
+        sent = dict.fromkeys(peers, 0)
+        for peer in peers:
+            peer.sock.setblocking(False)
+
+        def unread():
+            return admin.metrics()["spoa_router_unread_bytes"]
+
+        def push():
+            """False when nobody takes any more."""
+            before = sum(sent.values())
+            for peer in peers:
+                try:
+                    sent[peer] += peer.sock.send(said[sent[peer]:])
+                except BlockingIOError:
+                    pass
+            assert good.ask("l" * 240).source == "cache"
+            return sum(sent.values()) > before
+
+        until(lambda: not push() and not time.sleep(0.1) and not push(),
+              "all to be stuck", 60)
+        worst = agent.rss()
+        print(f"{len(peers)} slow readers, {sum(sent.values()) // MIB} MiB "
+              f"asked, memory {rest >> 10} to {worst >> 10} KiB")
+        assert unread() < 66 * MIB
+        assert worst - rest < 110 * MIB + SLACK
+        assert agent.log().count("too many answers are not read") == 1
+        for peer in peers[:20] + peers[-20:]:
+            peer.sock.setblocking(True)
+            threading.Thread(target=peer.send, daemon=True,
+                             args=(said[sent[peer]:],)).start()
+            Flood.skip_answers(peer, 4000)
+            assert peer.silent(0)
+        for peer in peers:
+            peer.close()
+        until(lambda: unread() == 0, "memory to be free", 20)
+        print(f"then {agent.rss() >> 10} KiB")
     assert agent.stop() == 0

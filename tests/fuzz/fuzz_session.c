@@ -157,6 +157,8 @@ static bool turn(struct session *s, const uint8_t *bytes, size_t len,
 	struct question q;
 	enum session_event event;
 
+	session_bound_output(s,
+			     len % 2 ? SESSION_OUTPUT_MIN : SESSION_OUTPUT_MAX);
 	session_feed(s, bytes, len);
 	while ((event = session_next(s, &q)) != SESSION_HUNGRY &&
 	       event != SESSION_ENDED) {

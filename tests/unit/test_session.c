@@ -1675,6 +1675,39 @@ static void test_full_and_back(void **state)
 	session_fini(&s);
 }
 
+/* A smaller bound holds from the next question on, also below what is open
+ * already, and what the output took beyond it goes back. */
+static void test_bounded_output(void **state)
+{
+	enum { COUNT = 3000 };
+	size_t i, asked, seen;
+	struct session s;
+	struct question q;
+
+	(void)state;
+	begin_open(&s, 16380);
+	for (i = 0; i < COUNT; i++)
+		add_question(i, "a.b");
+	feed_wire(&s);
+	session_bound_output(&s, SESSION_OUTPUT_MIN);
+	asked = ask_until_full(&s);
+	assert_in_range(asked, 16, SESSION_OUTPUT_MIN / SESSION_ACK_MAX);
+	session_bound_output(&s, SESSION_OUTPUT_MAX);
+	asked += ask_until_full(&s);
+	assert_in_range(asked, 256, SESSION_OUTPUT_MAX / SESSION_ACK_MAX);
+	session_bound_output(&s, SESSION_OUTPUT_MIN);
+	assert_int_equal(session_next(&s, &q), SESSION_FULL);
+	answer_some(&s, 0, asked);
+	assert_true(s.out_size > SESSION_OUTPUT_MIN);
+	assert_int_equal(session_next(&s, &q), SESSION_FULL);
+	seen = take_answers(&s, 0);
+	assert_int_equal(seen, asked);
+	assert_true(s.out_size <= SESSION_OUTPUT_MIN);
+	answer_some(&s, asked, ask_until_full(&s));
+	assert_true(s.out_size <= SESSION_OUTPUT_MIN);
+	session_fini(&s);
+}
+
 /* Reads up to `max` bytes of the output to the end of the wire. */
 static void read_some(struct session *s, size_t max)
 {
@@ -1845,6 +1878,7 @@ int main(void)
 		cmocka_unit_test(test_garbage_does_no_harm),
 		cmocka_unit_test(test_answers_in_any_order),
 		cmocka_unit_test(test_full_and_back),
+		cmocka_unit_test(test_bounded_output),
 		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_full_may_end),
 		cmocka_unit_test(test_without_memory_it_is_over),
