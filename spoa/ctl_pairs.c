@@ -93,26 +93,6 @@ size_t ctl_pairs_unite(struct ctl_pairs *pairs)
 	return gone;
 }
 
-const struct ctl_pair *ctl_pairs_find(const struct ctl_pairs *pairs,
-				      struct span field)
-{
-	size_t low = 0, high = pairs->count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		const struct ctl_pair *pair = pairs->list[middle];
-		int order = span_compare(pair->field, field);
-
-		if (order == 0)
-			return pair;
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
-}
-
 static const struct ctl_pair *peek(const struct ctl_pairs *pairs, size_t at)
 {
 	return at < pairs->count ? pairs->list[at] : NULL;

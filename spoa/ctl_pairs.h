@@ -2,8 +2,8 @@
 /*
  * ctl_pairs: fields with their routes, as a hash or a file holds them.
  *
- * Pairs go in in any order; sorted, they can be found and compared with
- * others. Both texts are copied.
+ * Pairs go in in any order; sorted, they can be compared with others. Both
+ * texts are copied.
  */
 #ifndef SPOA_CTL_PAIRS_H
 #define SPOA_CTL_PAIRS_H
@@ -35,10 +35,6 @@ void ctl_pairs_sort(struct ctl_pairs *pairs);
 
 /* Of sorted pairs with one field the last stays. Returns how many went. */
 size_t ctl_pairs_unite(struct ctl_pairs *pairs);
-
-/* The pair of a field among sorted ones, or NULL. */
-const struct ctl_pair *ctl_pairs_find(const struct ctl_pairs *pairs,
-				      struct span field);
 
 /* Where a comparison of two sorted ones stands; zeroes begin it. */
 struct ctl_pairs_walk {

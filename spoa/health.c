@@ -81,7 +81,6 @@ static void tell(struct health *health, uint32_t slot, enum health_event event,
 			break;
 		change.fields[change.field_count++] = field;
 	}
-	health->counters.events[event]++;
 	health->options.changed(health->options.context, &change);
 }
 

@@ -65,9 +65,8 @@ struct health_options {
 
 /* Counts since the start. */
 struct health_counters {
-	uint64_t checks;
+	uint64_t checks;		   /* that were begun */
 	uint64_t results[CHECKER_RESULTS]; /* how they ended */
-	uint64_t events[HEALTH_GONE + 1];
 };
 
 struct health;

@@ -36,11 +36,6 @@ void log_setup(enum log_level level, enum log_format format)
 	log_state.format = format;
 }
 
-bool log_wants(enum log_level level)
-{
-	return level >= log_state.level;
-}
-
 bool log_limit_pass(struct log_limit *limit, int64_t now_ms, int64_t period_ms,
 		    uint64_t *held)
 {
@@ -185,7 +180,7 @@ void log_write(enum log_level level, const char *message,
 	uint64_t dropped = log_state.dropped;
 	size_t i;
 
-	if (!log_wants(level))
+	if (level < log_state.level)
 		return;
 	if (log_state.format == LOG_JSON)
 		put_text(&line, "{");

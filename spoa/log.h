@@ -51,9 +51,6 @@ bool log_limit_pass(struct log_limit *limit, int64_t now_ms, int64_t period_ms,
 
 void log_setup(enum log_level level, enum log_format format);
 
-/* Would a line of this level be written? */
-bool log_wants(enum log_level level);
-
 /* Writes one line. `fields` has `count` elements; one without a key is left
  * out. */
 void log_write(enum log_level level, const char *message,

@@ -12,8 +12,8 @@ enum {
 	FORGET_SHARE = 8, /* so many delays later all is forgotten */
 };
 
-bool replicas_hold(const struct replica_list *list,
-		   const struct redis_address *at)
+static bool holds(const struct replica_list *list,
+		  const struct redis_address *at)
 {
 	size_t i;
 
@@ -57,7 +57,7 @@ void replicas_add(struct replica_list *list, const struct replica_list *more)
 	size_t i;
 
 	for (i = 0; i < more->count && list->count < REPLICAS_MAX; i++)
-		if (!replicas_hold(list, &more->at[i]))
+		if (!holds(list, &more->at[i]))
 			list->at[list->count++] = more->at[i];
 }
 

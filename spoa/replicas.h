@@ -35,9 +35,6 @@ struct replicas_avoided {
  * master. What makes no sense is left out. */
 void replicas_read(const redisReply *reply, struct replica_list *to);
 
-bool replicas_hold(const struct replica_list *list,
-		   const struct redis_address *at);
-
 /* Takes what `more` holds in addition. */
 void replicas_add(struct replica_list *list, const struct replica_list *more);
 

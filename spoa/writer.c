@@ -503,7 +503,6 @@ bool writer_lend(struct writer *writer, struct span host, uint32_t address,
 		       writer->options.table, (int)host.len, host.p, address,
 		       port);
 	append(writer, command, (size_t)len);
-	writer->options.counters->sets++;
 	return true;
 }
 
@@ -517,14 +516,12 @@ void writer_take_back(struct writer *writer, struct span host)
 	len = snprintf(command, sizeof(command), "clear table %s key %.*s;",
 		       writer->options.table, (int)host.len, host.p);
 	append(writer, command, (size_t)len);
-	writer->options.counters->clears++;
 }
 
 void writer_take_back_all(struct writer *writer)
 {
 	if (writer->state == WRITER_OPEN)
 		writer->must_empty = true;
-	writer->options.counters->clears++;
 }
 
 void writer_look(struct writer *writer)

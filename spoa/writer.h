@@ -20,8 +20,6 @@ struct writer;
 struct writer_counters {
 	size_t open;	    /* sockets that can be written to */
 	uint64_t commands;  /* sent to HAProxy */
-	uint64_t sets;	    /* of them */
-	uint64_t clears;    /* of them */
 	uint64_t errors;    /* complaints about commands */
 	uint64_t connects;  /* sockets that became usable */
 	uint64_t losses;    /* connections that ended or were given up */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ctl_pairs: order, search and comparison.
+ * ctl_pairs: order and comparison.
  */
 #include "kit.h"
 
@@ -14,13 +14,12 @@ static void add(struct ctl_pairs *pairs, const char *field, const char *value,
 	assert_true(ctl_pairs_add(pairs, span_of(field), span_of(value), line));
 }
 
-static void test_sort_and_find(void **state)
+static void test_sort(void **state)
 {
 	struct ctl_pairs pairs = {.count = 0};
 
 	(void)state;
 	ctl_pairs_sort(&pairs);
-	assert_null(ctl_pairs_find(&pairs, span_of("a")));
 	add(&pairs, "b", "2", 1);
 	add(&pairs, "ab", "3", 2);
 	add(&pairs, "a", "1", 3);
@@ -30,10 +29,6 @@ static void test_sort_and_find(void **state)
 	assert_true(span_is(pairs.list[1]->field, "a"));
 	assert_true(span_is(pairs.list[2]->field, "ab"));
 	assert_true(span_is(pairs.list[3]->field, "b"));
-	assert_true(span_is(ctl_pairs_find(&pairs, span_of("ab"))->value, "3"));
-	assert_true(span_is(ctl_pairs_find(&pairs, span_of(""))->value, "0"));
-	assert_null(ctl_pairs_find(&pairs, span_of("c")));
-	assert_null(ctl_pairs_find(&pairs, span_of("aa")));
 	ctl_pairs_fini(&pairs);
 }
 
@@ -134,7 +129,7 @@ static void test_no_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sort_and_find),
+		cmocka_unit_test(test_sort),
 		cmocka_unit_test(test_unite),
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_no_memory),
