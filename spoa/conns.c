@@ -206,8 +206,7 @@ static struct conn *choose_leaving(struct conns *conns)
 	struct conn *quietest = NULL;
 	struct conn *conn;
 
-	TAILQ_FOREACH(conn, &conns->shared.open, link)
-	{
+	TAILQ_FOREACH(conn, &conns->shared.open, link) {
 		if (conn->state != CONN_OPEN || conn->session.unanswered > 0)
 			continue;
 		if (conn->is_guest && (!conns->is_deaf ||
@@ -225,8 +224,8 @@ static bool has_residents(const struct conns *conns)
 	const struct conn *conn;
 
 	TAILQ_FOREACH(conn, &conns->shared.open, link)
-	if (!conn->is_guest && conn->state == CONN_OPEN)
-		return true;
+		if (!conn->is_guest && conn->state == CONN_OPEN)
+			return true;
 	return false;
 }
 

@@ -50,8 +50,8 @@ void flights_set_limits(struct flights *flights, int64_t lookup_timeout_ms,
 	flights->options.waiting_max = waiting_max;
 	/* The queue stays in the order of deadlines. */
 	TAILQ_FOREACH(waiter, &flights->queue, in_queue)
-	if (waiter->deadline_ms > now_ms + lookup_timeout_ms)
-		waiter->deadline_ms = now_ms + lookup_timeout_ms;
+		if (waiter->deadline_ms > now_ms + lookup_timeout_ms)
+			waiter->deadline_ms = now_ms + lookup_timeout_ms;
 }
 
 /* Where the pointer to the host's flight is, or would be. */

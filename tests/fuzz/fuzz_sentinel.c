@@ -94,7 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	MUST(sentinel != NULL);
 	loop_turn(&loop);
 	TAILQ_FOREACH(wire, &wires, link)
-	wire->options.opened(wire->options.context);
+		wire->options.opened(wire->options.context);
 	speak(&loop, (struct span){(const char *)bytes, len});
 	sentinel_ask(sentinel);
 	event_base_loop(loop.base, EVLOOP_NONBLOCK);

@@ -173,7 +173,7 @@ static size_t count_wild(void)
 	size_t count = 0;
 
 	LIST_FOREACH(host, lent_by_wildcard(lent), by_wildcard)
-	count++;
+		count++;
 	return count;
 }
 
