@@ -4,12 +4,11 @@
  */
 #include "health.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "balance.h"
 #include "log.h"
+#include "route.h"
 
 enum {
 	TURN_MAX = 32,	     /* checks that one turn of the loop may start */
@@ -64,6 +63,21 @@ static void arm(struct health *health)
 	loop_arm(health->tick, due_ms - now_ms);
 }
 
+/* The fields that name the target, or some of them. Returns how many. */
+static size_t list_fields(const struct roster *roster, uint32_t slot,
+			  struct span fields[NAMES_MAX])
+{
+	size_t count = 0;
+
+	while (count < NAMES_MAX) {
+		fields[count] = roster_field(roster, slot, count);
+		if (fields[count].len == 0)
+			break;
+		count++;
+	}
+	return count;
+}
+
 static void tell(struct health *health, uint32_t slot, enum health_event event,
 		 const char *reason, int status)
 {
@@ -73,14 +87,8 @@ static void tell(struct health *health, uint32_t slot, enum health_event event,
 		.reason = reason,
 		.status = status,
 		.uses = roster_uses(health->roster, slot)};
-	struct span field;
 
-	while (change.field_count < NAMES_MAX) {
-		field = roster_field(health->roster, slot, change.field_count);
-		if (field.len == 0)
-			break;
-		change.fields[change.field_count++] = field;
-	}
+	change.field_count = list_fields(health->roster, slot, change.fields);
 	health->options.changed(health->options.context, &change);
 }
 
@@ -204,18 +212,13 @@ static void warn_refused(struct health *health, struct span field)
 
 /* The Host of a check for `field`: a wildcard's is what it ends in. */
 static struct span host_of(struct span field, const struct target *target,
-			   char *room, size_t size)
+			   char room[ROUTE_PLACE_MAX])
 {
-	char address[INET6_ADDRSTRLEN];
-
 	if (field.len > 0 && field.p[0] != '*')
 		return field;
 	if (field.len > 2)
 		return (struct span){field.p + 2, field.len - 2};
-	inet_ntop(target->is_ipv6 ? AF_INET6 : AF_INET, target->address,
-		  address, sizeof(address));
-	snprintf(room, size, target->is_ipv6 ? "[%s]:%u" : "%s:%u", address,
-		 target->port);
+	route_print_place(target->address, target->is_ipv6, target->port, room);
 	return span_of(room);
 }
 
@@ -223,7 +226,7 @@ static uint32_t take(struct watch *watch, struct span field,
 		     const struct route *route, const struct target *target)
 {
 	struct health *health = (struct health *)watch;
-	char room[INET6_ADDRSTRLEN + 10];
+	char room[ROUTE_PLACE_MAX];
 	struct roster_target wanted = {.address = target->address,
 				       .address_len = target->is_ipv6 ? 16 : 4,
 				       .port = target->port};
@@ -236,7 +239,7 @@ static uint32_t take(struct watch *watch, struct span field,
 		return 0;
 	if (route->check == ROUTE_CHECK_HTTP) {
 		wanted.path = route_path(route);
-		wanted.host = host_of(field, target, room, sizeof(room));
+		wanted.host = host_of(field, target, room);
 	}
 	slot = roster_take(health->roster, &wanted, field, now(health));
 	if (!slot)
@@ -281,14 +284,7 @@ uint32_t health_next_failing(const struct health *health, uint32_t slot,
 		.since_ms = roster_down_since(roster, slot),
 		.uses = roster_uses(roster, slot)};
 	failing->is_down = failing->since_ms > 0;
-	while (failing->field_count < NAMES_MAX) {
-		struct span field =
-			roster_field(roster, slot, failing->field_count);
-
-		if (field.len == 0)
-			break;
-		failing->fields[failing->field_count++] = field;
-	}
+	failing->field_count = list_fields(roster, slot, failing->fields);
 	return slot;
 }
 

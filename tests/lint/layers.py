@@ -59,7 +59,7 @@ ROOMS = {
     "dns_cache": BASE | {"dns", "hash", "loop", "log"},
     "checker": BASE | {"loop", "roster"},
     "health": BASE | {"balance", "checker", "guard", "hash", "loop", "roster",
-                      "watch", "log"},
+                      "route", "watch", "log"},
     "events": BASE | {"health", "json", "log", "route"},
     "feedback": BASE | {"listener", "loop", "report", "log"},
     "runtime_api": BASE | {"loop"},
