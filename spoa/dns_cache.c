@@ -81,7 +81,7 @@ struct dns_cache {
 	uint32_t versions[DNS_CACHE_NAMES_MAX + 1];
 	uint8_t used[DNS_CACHE_NAMES_MAX + 1];
 	uint32_t version; /* the last that was given */
-	int64_t refused_ms;
+	struct log_limit refused;
 	struct dns_cache_counters counters;
 };
 
@@ -475,6 +475,16 @@ static uint32_t find_slot(const struct dns_cache *cache)
 	return 0;
 }
 
+static void warn_refused(struct dns_cache *cache)
+{
+	uint64_t held;
+
+	if (log_limit_pass(&cache->refused, now(cache), WARN_MS, &held))
+		log_warn("too many names to resolve",
+			 log_number("max", DNS_CACHE_NAMES_MAX),
+			 log_number("held_back", (int64_t)held));
+}
+
 static struct name *add_name(struct dns_cache *cache, struct span text)
 {
 	size_t bucket = hash_span(&cache->secret, text) % BUCKETS;
@@ -486,11 +496,7 @@ static struct name *add_name(struct dns_cache *cache, struct span text)
 	if (!name || !name->timer) {
 		free(name);
 		cache->counters.refused++;
-		if (now(cache) >= cache->refused_ms)
-			log_warn("too many names to resolve",
-				 log_number("max", DNS_CACHE_NAMES_MAX));
-		if (now(cache) >= cache->refused_ms)
-			cache->refused_ms = now(cache) + WARN_MS;
+		warn_refused(cache);
 		return NULL;
 	}
 	name->cache = cache;
