@@ -45,6 +45,7 @@ struct writer {
 	bool must_empty;  /* take-backs were lost in an overflow */
 	bool is_refused;  /* this line was answered with a complaint */
 	int tries;	  /* of emptying */
+	bool is_stopping; /* the process said so */
 	int64_t used;	  /* what the table said it holds */
 	int64_t retry_ms; /* the next delay */
 	int64_t sent_ms;  /* the line under way */
@@ -323,7 +324,8 @@ static void on_replied(void *context, size_t n, struct span text)
 		break;
 	case WRITER_OPEN:
 		if (writer->is_info)
-			writer->used = find_number(text, "Stopping: ");
+			writer->is_stopping =
+				find_number(text, "Stopping: ") == 1;
 		else if (text.len > 0)
 			take_complaint(writer, n, text);
 		break;
@@ -336,7 +338,6 @@ static void on_replied(void *context, size_t n, struct span text)
 
 static void go_open(struct writer *writer)
 {
-
 	set_state(writer, WRITER_OPEN);
 	writer->options.counters->connects++;
 	writer->retry_ms = RETRY_MIN_MS;
@@ -360,7 +361,7 @@ static void finish_line(struct writer *writer)
 		writer->options.slow(writer->options.context);
 	if (writer->queue_len == 0)
 		writer->busy_ms = 0;
-	if (was_info && writer->used == 1)
+	if (was_info && writer->is_stopping)
 		leave(writer);
 	else if (writer->is_refused)
 		give_up(writer, "it does not take back", (struct span){0});
