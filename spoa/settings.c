@@ -75,12 +75,15 @@ static bool read_user(const struct reader *in)
 	const struct opts_item *item = &in->settings->config.user;
 	const char *problem;
 
-	if (in->settings->config.seccomp && !fence_is_known())
-		return complain(in, "--seccomp", "built without libseccomp");
-
 	return !item->text ||
 	       user_parse(item->text, &in->settings->user, &problem) ||
 	       complain(in, item->where, problem);
+}
+
+static bool read_fence(const struct reader *in)
+{
+	return !in->settings->config.seccomp || fence_is_known() ||
+	       complain(in, "--seccomp", "built without libseccomp");
 }
 
 static bool read_rules(const struct reader *in, const struct opts_list *list,
@@ -138,7 +141,7 @@ bool settings_read(struct settings *settings, int argc, char *const *argv,
 	if (config->help || config->version)
 		return true;
 	return read_addresses(&in) && read_tables(&in) && read_admin(&in) &&
-	       read_user(&in) && read_guard(&in) &&
+	       read_user(&in) && read_fence(&in) && read_guard(&in) &&
 	       redis_urls_read(config, settings->urls, error) && read_tls(&in);
 }
 
