@@ -402,6 +402,11 @@ void cache_set_push(struct cache *cache, bool is_up, int64_t now_ms)
 	set_young(cache);
 }
 
+bool cache_is_pushed(const struct cache *cache)
+{
+	return cache->is_pushed;
+}
+
 bool cache_is_outdated(struct cache *cache, struct span field)
 {
 	const struct entry *entry =

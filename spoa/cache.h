@@ -163,6 +163,9 @@ void cache_raise_epoch(struct cache *cache);
 /* From `now_ms` on changes are pushed to us, or no longer are. */
 void cache_set_push(struct cache *cache, bool is_up, int64_t now_ms);
 
+/* Are they? */
+bool cache_is_pushed(const struct cache *cache);
+
 /* Is there a value of an older epoch for the field? */
 bool cache_is_outdated(struct cache *cache, struct span field);
 

@@ -57,7 +57,7 @@ static bool check(struct lender *lender, struct lent_host *host, int64_t now_ms)
 {
 	struct resolver_loan loan;
 
-	if (!resolver_peek(lender->options.resolver, lent_name(host), now_ms,
+	if (!resolver_peek(lender->options.resolver, lent_name(host), now_ms, 0,
 			   &loan))
 		return false;
 	if (loan.is_lendable && loan.port == host->port &&
@@ -321,7 +321,8 @@ static void lend(struct lender *lender, struct span name, int64_t now_ms)
 
 	if (host && now_ms - host->lent_ms < lent_expire_ms(lender->lent))
 		return;
-	if (!resolver_peek(options->resolver, name, now_ms, &loan) ||
+	if (!resolver_peek(options->resolver, name, now_ms,
+			   lent_expire_ms(lender->lent), &loan) ||
 	    !loan.is_lendable)
 		return;
 	/* What it was lent before ended there by now, or is replaced. */

@@ -328,8 +328,9 @@ enum resolver_result resolver_ask(struct resolver *resolver,
 }
 
 bool resolver_peek(struct resolver *resolver, struct span host, int64_t now_ms,
-		   struct resolver_loan *loan)
+		   int64_t hold_ms, struct resolver_loan *loan)
 {
+	bool is_pushed = cache_is_pushed(resolver->cache);
 	struct finding found;
 	struct answer answer;
 	struct host known;
@@ -341,7 +342,8 @@ bool resolver_peek(struct resolver *resolver, struct span host, int64_t now_ms,
 	known.len = (uint8_t)host.len;
 	memcpy(known.name, host.p, host.len);
 	resolver->now_ms = now_ms;
-	walk_cache(resolver->cache, &known, now_ms, false, &walk);
+	walk_cache(resolver->cache, &known, now_ms + (is_pushed ? 0 : hold_ms),
+		   false, &walk);
 	if (walk.unknown)
 		return false;
 	if (!walk.is_present)

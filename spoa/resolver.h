@@ -139,9 +139,10 @@ void resolver_set_lending(struct resolver *resolver,
 			  const struct resolver_lending *lending);
 
 /* What would a normalised host be answered from fresh knowledge alone? False
- * when that does not suffice to say. */
+ * when that does not suffice to say. While changes are not pushed to us, it
+ * must stay fresh for `hold_ms`. */
 bool resolver_peek(struct resolver *resolver, struct span host, int64_t now_ms,
-		   struct resolver_loan *loan) MUST_CHECK;
+		   int64_t hold_ms, struct resolver_loan *loan) MUST_CHECK;
 
 /* What it counts of lookups, and of values and targets. */
 const struct flights_counters *

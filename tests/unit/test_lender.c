@@ -481,6 +481,28 @@ static void test_full(void **state)
 	expect_told("+a.test=10.0.0.1:80 ");
 }
 
+/* Nobody tells of a change then: no answer may outlive what it rests on. */
+static void test_lends_within_a_life_without_push(void **state)
+{
+	(void)state;
+	set_field("a.test", "10.0.0.1:80");
+	set_field("*.cloud.test", "10.0.0.1:80");
+	change(STORE_PUSH_DOWN, "", 0);
+	lend("a.test", 10);
+	expect_told("+a.test=10.0.0.1:80 ");
+	lend("x.cloud.test", 20); /* an absence lives for a second */
+	expect_told("");
+	ask("a.test", 20 + EXPIRE);
+	work(20 + EXPIRE);
+	expect_told("");
+	change(STORE_PUSH_UP, "", 30 + EXPIRE);
+	ask("a.test", 100 + EXPIRE);
+	work(100 + EXPIRE);
+	expect_told("+a.test=10.0.0.1:80 ");
+	lend("x.cloud.test", 110 + EXPIRE);
+	expect_told("+x.cloud.test=10.0.0.1:80 ");
+}
+
 static void test_rate(void **state)
 {
 	char host[32];
@@ -654,6 +676,7 @@ int main(void)
 		TEST(test_change_before_it_is_lent),
 		TEST(test_renewal_needs_fresh_knowledge),
 		TEST(test_full),
+		TEST(test_lends_within_a_life_without_push),
 		TEST(test_rate),
 		TEST(test_as_many_as_can_be_lent),
 		TEST(test_hold),
