@@ -113,7 +113,7 @@ static int read_number(struct span digits, int max)
 	return n > max ? -1 : n;
 }
 
-/* What is before the first (or last) `c`, which `*rest` follows; all of it, and
+/* What is before the first `c`, which `*rest` follows; all of it, and
  * an empty rest without bytes, when there is none. */
 static struct span split(struct span text, char c, struct span *rest)
 {

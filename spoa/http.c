@@ -25,6 +25,7 @@ enum {
 	BODY_MAX = 4 * 1024,
 	SILENCE_MS = 5000,  /* either way */
 	REQUEST_MS = 15000, /* for a request to come in whole */
+	AGAIN_MS = 100,	    /* between two looks for a free place */
 	WARN_MS = 10 * 1000,
 };
 
@@ -94,7 +95,7 @@ static void look_for_places(evutil_socket_t fd, short what, void *context)
 	if (find_place(http))
 		evconnlistener_enable(http->listener);
 	else
-		loop_arm(http->again, 100);
+		loop_arm(http->again, AGAIN_MS);
 }
 
 static void wait_for_places(struct http *http)
@@ -102,7 +103,7 @@ static void wait_for_places(struct http *http)
 	uint64_t held;
 
 	evconnlistener_disable(http->listener);
-	loop_arm(http->again, 100);
+	loop_arm(http->again, AGAIN_MS);
 	http->counters.full++;
 	if (log_limit_pass(&http->full, now(http), WARN_MS, &held))
 		log_warn("admin connections at their bound, others wait",

@@ -26,6 +26,7 @@ void loop_fini(struct loop *loop)
 	loop->base = NULL;
 }
 
+/* Never 0, which means that nobody has asked yet. */
 static int64_t read_clock_us(void)
 {
 	struct timespec now;

@@ -58,15 +58,15 @@ struct config {
 	int64_t cache_size;
 	int64_t max_connections;
 	int64_t max_waiting;
-	int64_t preload; /* 0 or 1, as those below */
+	int64_t preload; /* 0 or 1, as are these: */
 	int64_t empty_guard;
-	int64_t reuse_port;	 /* 0 or 1, as those below */
+	int64_t reuse_port;
+	int64_t seccomp;
 	struct opts_item user;	 /* text may be NULL */
-	int64_t seccomp;	 /* 0 or 1 */
 	int64_t log_level;	 /* enum log_level */
 	int64_t log_format;	 /* enum log_format */
 	struct opts_item config; /* the file; text may be NULL */
-	int64_t check;
+	int64_t check;		 /* 0 or 1, as are these: */
 	int64_t version;
 	int64_t help;
 	char *where[OPTS_COUNT_MAX]; /* of each option; owned, or NULL */

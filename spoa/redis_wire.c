@@ -156,7 +156,7 @@ bool redis_wire_send(struct redis_wire *wire, int argc, const char **argv,
 
 bool redis_wire_say(struct redis_wire *wire, int argc, const char **argv)
 {
-	size_t lens[WORDS_MAX];
+	size_t lens[REDIS_WIRE_WORDS_MAX];
 	int i;
 
 	for (i = 0; i < argc; i++)

@@ -44,7 +44,7 @@ struct redis_wire_options {
 	void *context;
 };
 
-enum { WORDS_MAX = 12 };
+enum { REDIS_WIRE_WORDS_MAX = 12 };
 
 /* Starts to connect; NULL when there is no memory. */
 struct redis_wire *redis_wire_new(const struct redis_wire_options *options);
@@ -54,7 +54,7 @@ void redis_wire_free(struct redis_wire *wire);
 bool redis_wire_send(struct redis_wire *wire, int argc, const char **argv,
 		     const size_t *lens) MUST_CHECK;
 
-/* The same with C strings, at most WORDS_MAX. */
+/* The same with C strings, at most REDIS_WIRE_WORDS_MAX. */
 bool redis_wire_say(struct redis_wire *wire, int argc,
 		    const char **argv) MUST_CHECK;
 

@@ -415,7 +415,6 @@ static enum roster_next rest(struct roster *roster, uint32_t slot,
 static void start_check(struct roster *roster, uint32_t slot, int64_t now_ms)
 {
 	struct slot *self = &roster->slots[slot];
-
 	int64_t late_ms = now_ms - due_at(&roster->due, slot);
 
 	if (late_ms > roster->options.interval_ms && late_ms > LATE_MS)

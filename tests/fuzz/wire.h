@@ -61,10 +61,10 @@ bool redis_wire_send(struct redis_wire *wire, int argc, const char **argv,
 
 bool redis_wire_say(struct redis_wire *wire, int argc, const char **argv)
 {
-	size_t lens[WORDS_MAX];
+	size_t lens[REDIS_WIRE_WORDS_MAX];
 	int i;
 
-	MUST(argc > 0 && argc <= WORDS_MAX);
+	MUST(argc > 0 && argc <= REDIS_WIRE_WORDS_MAX);
 	for (i = 0; i < argc; i++)
 		lens[i] = strlen(argv[i]);
 	return redis_wire_send(wire, argc, argv, lens);
