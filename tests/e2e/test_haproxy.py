@@ -467,6 +467,20 @@ def test_hosts_that_are_none(site, host):
 # -- the log ----------------------------------------------------------------
 
 
+def test_brief(haproxy_binary, site, tmp_path):
+    """A message that says so gets what routing needs, not what logs say."""
+    conf = tmp_path / "brief.conf"
+    conf.write_text((kit.haproxy.FILES / "spoe-router.conf").read_text()
+                    .replace("client=src", "client=src brief=bool(true)"))
+    host = site.route(site.app1)
+    with kit.HAProxy(haproxy_binary, site.agent,
+                     env={"SPOE_CONF": str(conf)}) as haproxy:
+        assert haproxy.ask(host, "/brief").worker == "app1"
+        line = haproxy.line("/brief")
+        assert (line.status, line.target) == ("ok", site.app1.target)
+        assert (line.source, line.route) == ("-", "")
+
+
 def test_log_line(site):
     host = site.route(site.app1)
     site.route(site.app2, "*.log.example")
