@@ -71,7 +71,7 @@ struct checker *checker_new(const struct checker_options *options)
 
 void checker_set_timeout(struct checker *checker, int64_t timeout_ms)
 {
-	struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
+	const struct timeval timeout = loop_timeval(timeout_ms);
 
 	checker->options.timeout_ms = timeout_ms;
 	checker->timeout = event_base_init_common_timeout(
@@ -274,11 +274,9 @@ static bool wait_for(struct check *check)
 	struct checker *checker = check->checker;
 	struct loop *loop = checker->options.loop;
 	int64_t left_ms = check->deadline_ms - loop_now(loop);
-	struct timeval left = {left_ms / 1000, left_ms % 1000 * 1000};
+	const struct timeval left = loop_timeval(left_ms > 0 ? left_ms : 1);
 	short what = check->state == READING ? EV_READ : EV_WRITE;
 
-	if (left_ms <= 0)
-		left = (struct timeval){0, 1000};
 	if (event_assign(check->event, loop->base, check->fd, what, on_event,
 			 check) != 0)
 		return false;

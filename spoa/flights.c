@@ -58,8 +58,8 @@ void flights_set_limits(struct flights *flights, int64_t lookup_timeout_ms,
 static struct flight **find_slot(struct flights *flights,
 				 const struct host *host)
 {
-	size_t bucket =
-		hash_span(&flights->secret, host_span(host)) & flights->mask;
+	uint64_t hash = hash_span(&flights->secret, host_span(host));
+	size_t bucket = (size_t)hash & flights->mask;
 	struct flight **slot = &flights->buckets[bucket];
 
 	while (*slot && !span_equal(host_span(&(*slot)->host), host_span(host)))

@@ -63,13 +63,17 @@ void loop_turn(struct loop *loop)
 	event_base_loop(loop->base, EVLOOP_ONCE);
 }
 
+struct timeval loop_timeval(int64_t ms)
+{
+	if (ms < 0)
+		ms = 0;
+	return (struct timeval){.tv_sec = (time_t)(ms / 1000),
+				.tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+}
+
 void loop_arm(struct event *timer, int64_t delay_ms)
 {
-	struct timeval delay;
+	const struct timeval delay = loop_timeval(delay_ms);
 
-	if (delay_ms < 0)
-		delay_ms = 0;
-	delay.tv_sec = (time_t)(delay_ms / 1000);
-	delay.tv_usec = (suseconds_t)(delay_ms % 1000 * 1000);
 	event_add(timer, &delay);
 }

@@ -35,6 +35,9 @@ int64_t loop_spent_us(struct loop *loop);
 /* Waits for events and runs what they are for. */
 void loop_turn(struct loop *loop);
 
+/* The same length of time as libevent counts it; none when it is negative. */
+struct timeval loop_timeval(int64_t ms);
+
 /* Lets `timer` fire `delay_ms` from now, at once when that is negative. */
 void loop_arm(struct event *timer, int64_t delay_ms);
 

@@ -29,8 +29,8 @@ int clock_gettime(clockid_t id, struct timespec *now)
 
 	if (!is_ours)
 		return (int)syscall(SYS_clock_gettime, id, now);
-	now->tv_sec = the_clock.now_ms / 1000;
-	now->tv_nsec = the_clock.now_ms % 1000 * 1000000;
+	now->tv_sec = (time_t)the_clock.now_ms / 1000;
+	now->tv_nsec = (long)(the_clock.now_ms % 1000 * 1000000);
 	return 0;
 }
 

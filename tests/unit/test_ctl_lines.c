@@ -69,7 +69,7 @@ static void test_round_trip(void **state)
 	for (i = 0; i < 100000; i++) {
 		char field_text[4], value_text[6], line[32];
 		struct span field = {field_text, kit_random() % 4};
-		struct span value = {value_text, kit_random() % 6};
+		struct span value = {value_text, (size_t)kit_random() % 6};
 		struct span field_read, value_read;
 		size_t j;
 		int len;

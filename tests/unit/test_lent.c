@@ -247,7 +247,7 @@ static void test_against_a_model(void **state)
 	for (i = 0; i < ARRAY_LEN(model); i++)
 		model[i].lent_ms = -1;
 	for (round = 0; round < ROUNDS; round++) {
-		size_t n = kit_random() % ARRAY_LEN(model);
+		size_t n = (size_t)kit_random() % ARRAY_LEN(model);
 		size_t count = 0, wild = 0;
 		struct lent_host *host;
 		char name[32];

@@ -53,7 +53,7 @@ static void open_wire(const char *user)
 						   .context = &test};
 	char text[64];
 	const char *problem;
-	uint16_t port;
+	uint16_t port = 0; /* any */
 
 	test.listener = clock_listen(&port);
 	snprintf(text, sizeof(text), "redis://%s127.0.0.1:%u", user, port);

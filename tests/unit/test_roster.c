@@ -521,7 +521,7 @@ static void test_any_order(void **state)
 	(void)state;
 	for (step = 0; step < 50000; step++) {
 		now_ms += (int64_t)(kit_random() % 200);
-		i = kit_random() % ARRAY_LEN(slots);
+		i = (size_t)kit_random() % ARRAY_LEN(slots);
 		switch (kit_random() % 6) {
 		case 0:
 			if (count == ARRAY_LEN(slots))

@@ -1740,7 +1740,7 @@ static void test_slow_reader(void **state)
 	from = wire.len;
 	while ((event = session_next(&s, &q)) != SESSION_HUNGRY) {
 		if (event == SESSION_QUESTION)
-			answer_some(&s, q.stream_id, 1);
+			answer_some(&s, (size_t)q.stream_id, 1);
 		read_some(&s, random_below(event == SESSION_FULL ? 9999 : 200));
 	}
 	read_some(&s, SIZE_MAX);

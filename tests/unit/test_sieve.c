@@ -346,7 +346,7 @@ static void test_random_replies_in_random_splits(void **state)
 		for (k = 0; k < count; k++)
 			add_reply(0);
 		sent = (struct span){stream.sent, stream.sent_len};
-		assert_true(sift(sent, LIMIT, 1 + kit_random() % 60));
+		assert_true(sift(sent, LIMIT, 1 + (size_t)kit_random() % 60));
 		assert_int_equal(out.len, reference.len);
 		assert_memory_equal(out.bytes, reference.bytes, out.len);
 		assert_int_equal(count_replies(sent), count);
@@ -378,8 +378,9 @@ static void test_garbage_in_random_splits(void **state)
 		whole = sift(sent, LIMIT, sent.len);
 		memcpy(reference.bytes, out.bytes, out.len);
 		reference.len = out.len;
-		assert_int_equal(sift(sent, LIMIT, 1 + kit_random() % 20),
-				 whole);
+		assert_int_equal(
+			sift(sent, LIMIT, 1 + (size_t)kit_random() % 20),
+			whole);
 		shorter = out.len < reference.len ? out.len : reference.len;
 		assert_memory_equal(out.bytes, reference.bytes, shorter);
 		assert_true(!whole || out.len == reference.len);

@@ -60,13 +60,13 @@ static void test_pieces_do_not_overlap(void **state)
 	(void)state;
 	slab_init(&slabs);
 	for (n = 0; n < 300000; n++) {
-		size_t i = kit_random() % 20000;
+		size_t i = (size_t)kit_random() % 20000;
 
 		if (pieces[i].p)
 			give_back(&slabs, i);
 		else
 			take(&slabs, i,
-			     kit_random() % (n % 16 ? 200 : 2000) + 8);
+			     (size_t)kit_random() % (n % 16 ? 200 : 2000) + 8);
 	}
 	give_all_back(&slabs);
 	assert_int_equal(slabs.blocks, !IS_MALLOC);

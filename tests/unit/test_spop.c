@@ -496,7 +496,7 @@ static void test_garbage_stays_inside(void **state)
 	(void)state;
 	for (i = 0; i < 20000; i++) {
 		char bytes[48];
-		size_t len = kit_random() % sizeof(bytes);
+		size_t len = (size_t)kit_random() % sizeof(bytes);
 		struct spop_reader r;
 
 		for (k = 0; k < (int)sizeof(bytes); k++)
