@@ -317,10 +317,16 @@ soak:
 	@$(MAKE) --no-print-directory all
 	@SPOA_ROUTER=$(agent) HOURS=$(HOURS) tests/soak/soak.py build/soak
 
-# Each HAProxy, Redis and compiler that is there: a table for tests/README.md.
+# The unit tests as built for other machines, and for another Debian.
+.PHONY: cross
+cross:
+	@tests/deps.sh build test cross
+	@tests/cross.py $(BUILDS)
+
+# Each HAProxy, Redis, compiler and machine: a table for tests/README.md.
 .PHONY: matrix
 matrix:
-	@tests/deps.sh build demo test matrix
+	@tests/deps.sh build demo test matrix cross
 	@$(MAKE) --no-print-directory all
 	@SPOA_ROUTER=$(agent) tests/matrix.py build --write
 
@@ -421,7 +427,8 @@ help:
 	@echo 'make coverage the lines and branches that the tests reach'
 	@echo 'make prove   proofs of the pure rooms, a model of the resolver'
 	@echo 'make soak HOURS=1  all of it under load and faults; see tests/soak/README.md'
-	@echo 'make matrix  a few tests with each HAProxy, Redis and compiler'
+	@echo 'make matrix  a few tests with each HAProxy, Redis, compiler and machine'
+	@echo 'make cross   unit tests for BUILDS="arm64 armhf s390x trixie", under qemu'
 	@echo 'make check   lint and unit tests; installs nothing'
 	@echo 'make lint    format, layers, sizes, clang-tidy, cppcheck, analyzer'
 	@echo 'make bench   install what is missing, measure; see tests/bench/README.md'

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # deps.sh PURPOSE...: installs the Debian packages that "build", "demo", "test",
-# "deb", "boot", "docker", "bench", "lint", "prove", "soak", "matrix", "coverage"
-# or "fuzz" need and that are missing. Silent when none is. What runs already is
-# left alone, and no service is started. Without root or sudo it prints the line for whoever has it, and
-# exits 1.
+# "deb", "boot", "docker", "bench", "lint", "prove", "soak", "matrix", "cross",
+# "coverage" or "fuzz" need and that are missing. Silent when none is. What runs
+# already is left alone, and no service is started. Without root or sudo it prints
+# the line for whoever has it, and exits 1.
 set -eu
 
 # purpose, package, and what shows that it is there, wherever that came from: a
@@ -77,6 +77,10 @@ coverage gcovr        gcovr
 soak  gnuplot-nox     gnuplot
 soak  python3         /usr/bin/python3
 matrix clang          clang
+cross gcc-aarch64-linux-gnu aarch64-linux-gnu-gcc
+cross gcc-arm-linux-gnueabihf arm-linux-gnueabihf-gcc
+cross gcc-s390x-linux-gnu s390x-linux-gnu-gcc
+cross qemu-user-static qemu-s390x-static
 prove spin            spin
 prove gcc             gcc
 fuzz  clang           clang

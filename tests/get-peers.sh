@@ -9,6 +9,9 @@
 #     get-peers.sh trixie                                     HAProxy 3.0
 #     get-peers.sh forky                                      3.2 or later
 #     get-peers.sh "forky experimental" build/peers/3.4 'haproxy=3.4*'
+#
+# With ARCH=arm64 those of another machine, to build with; not the security
+# updates, whose mirrors are often out of step for the rarer ones.
 set -eu
 
 usage='usage: get-peers.sh "SUITE..." [DIR [PACKAGE...]]'
@@ -19,6 +22,7 @@ dir=$(realpath -m "${2:-$top/build/peers/${suites[0]}}")
 shift $(($# < 2 ? $# : 2))
 packages=("$@")
 [ $# -gt 0 ] || packages=(haproxy)
+arch=${ARCH:-$(dpkg --print-architecture)}
 [ ! -e "$dir" ] || { echo "get-peers.sh: $dir is there already" >&2; exit 1; }
 
 archive=$("$top/tests/mirror.sh" Debian)
@@ -39,12 +43,13 @@ for suite in "${suites[@]}"; do
 	echo "deb $trusted $archive $suite main"
 	case $suite in
 	*-* | unstable | sid | experimental) ;; # have none
-	*) [ -z "$security" ] || echo "deb $trusted $security $suite-security main" ;;
+	*) [ -z "$security" ] || [ -n "${ARCH-}" ] || echo "deb $trusted $security $suite-security main" ;;
 	esac
 done >"$state/sources.list"
 
 own_apt() {
-	apt-get -q=2 -o "Dir::Etc::sourcelist=$state/sources.list" \
+	apt-get -q=2 -o "APT::Architecture=$arch" -o "APT::Architectures=$arch" \
+		-o "Dir::Etc::sourcelist=$state/sources.list" \
 		-o Dir::Etc::sourceparts=- -o Dir::Etc::preferences=- \
 		-o "Dir::Etc::preferencesparts=$state/preferences.d" \
 		-o "Dir::State::lists=$state/lists" \
@@ -62,6 +67,8 @@ done
 rm -rf "$state"
 
 # Where the unpacked C library is, its loader and the other libraries are too.
+# What programs of other machines run under is for others to say.
+[ "$arch" = "$(dpkg --print-architecture)" ] || { mv "$part" "$dir" && exit; }
 libc=$(cd "$part" && find . -name libc.so.6 -print -quit)
 libs=$(dirname "${libc#./}")
 loader=$(cd "$part" && find "$libs" -name 'ld-linux*.so.*' -print -quit)

@@ -27,6 +27,7 @@ sys.path[:0] = [str(TESTS / "e2e")]
 # pylint: disable=wrong-import-position
 import kit  # noqa: E402
 import kit.agent  # noqa: E402
+from cross import BUILDS, count_unit  # noqa: E402
 
 PATHS = {  # the plain one is asked over HTTP/1, HTTP/2 and websockets
     "plain": ("test_haproxy.py", "test_two_hosts or change_is_live or "
@@ -44,6 +45,10 @@ if [ {way} = Unix ] && [ -S "$socket" ]; then
 	export SPOA_ADDR="unix@$socket"
 fi
 exec {real} -f {folder}/threads.cfg "$@"
+"""
+# What an agent that is not of this machine or its libraries runs under.
+UNDER = """#!/bin/sh
+exec {emulator} {real} "$@"
 """
 AGENT = """#!/bin/sh
 port= before=
@@ -86,7 +91,8 @@ def put_script(path, text, **names):
     return str(path)
 
 
-def with_haproxy(binary, path, threads, way):
+def with_haproxy(binary, path, threads, way, real=None):
+    """`real` is the agent, if it is not the one that is tested here."""
     folder = Path(tempfile.mkdtemp(prefix="m-"))
     try:
         (folder / "threads.cfg").write_text(
@@ -94,7 +100,7 @@ def with_haproxy(binary, path, threads, way):
         haproxy = put_script(folder / "haproxy", HAPROXY, folder=folder,
                              real=binary, way=way)
         agent = put_script(folder / "agent", AGENT, folder=folder,
-                           real=kit.agent.binary())
+                           real=real or kit.agent.binary())
         (folder / "no_alert_of_threads.py").write_text(PLUGIN)
         passed, ran = pytest(
             PATHS[path], "-p", "no_alert_of_threads", HAPROXY=haproxy,
@@ -110,12 +116,28 @@ def with_compiler(compiler, out):
     make = ["make", "-s", f"CC={compiler}", f"out={out}", "unit"]
     if subprocess.run(make, cwd=TOP, stdout=subprocess.DEVNULL).returncode:
         return 0, 1
-    done = subprocess.run([str(TESTS / "run.py"), str(out), "--unit"],
-                          cwd=TOP, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, text=True)
-    passed, failed = map(int, re.findall(r"(\d+) passed, (\d+) failed",
-                                         done.stdout)[-1])  # of all
-    return passed, passed + failed
+    return count_unit(out)
+
+
+def with_build(build):
+    """Rows of another machine or suite: its own unit tests, and the agent as it
+    is there between a HAProxy and each Redis of here; less where it is slow."""
+    try:
+        build.make()
+    except subprocess.CalledProcessError:
+        yield build.name, "is built", [(0, 1)]
+        return
+    name = f"{build.name}, hiredis {build.hiredis()}"
+    few = slice(1 if build.qemu else None)
+    yield name, "unit tests and kept inputs", [build.unit()]
+    agent = put_script(build.out / "agent", UNDER, emulator=build.emulator,
+                       real=build.agent)
+    for path in PATHS:
+        yield name, path, [with_haproxy(kit.binaries()[0], path, *variant, agent)
+                           for variant in VARIANTS[few]]
+    for binary in kit.redis_binaries()[few]:
+        yield f"{name}, {kit.redis_name(binary)}", "changes", [pytest(
+            PUSHES, REDIS_SERVERS=binary, SPOA_ROUTER=agent)]
 
 
 def first_line(*command):
@@ -137,6 +159,8 @@ def rows(out):
         number = first_line(compiler, "-dumpversion")
         yield f"{compiler} {number}", "unit tests and kept inputs", [
             with_compiler(compiler, f"{out}/matrix/{compiler}")]
+    for build in BUILDS.values():
+        yield from with_build(build)
 
 
 def line(what, how, results):
