@@ -35,7 +35,7 @@ RATE = float(os.environ.get("RATE") or 100)  # requests a second
 
 LIVE = 2.0  # seconds in which a change is live while Redis is up
 CALM = 5, 10  # seconds between two faults
-WARM_UP = 30  # seconds of each life of the agent that do not count for memory
+WARM_UP = 60  # seconds of each life of the agent that do not count for memory
 SLOPE = 2.0  # MiB an hour that memory may grow, and in any case
 NOISE = 0.5  # so many MiB in all: pages that are touched late
 SHARE_OF_OTHERS = 1 - SHARES["known"] / sum(SHARES.values())

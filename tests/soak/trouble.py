@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from resp import until
 
 RECOVERY = 30  # seconds in which all must be well again
+# These end the agent: in one deck of so many, that it lives long enough for its
+# memory to be judged.
+DEADLY = "agent_kill", "agent_restart"
+DECKS_OF_A_LIFE = 5
 
 
 @dataclass
@@ -38,19 +42,26 @@ def any_host(_):
 
 
 class Faults:
-    """A deck of all faults: shuffled, dealt, shuffled again."""
+    """A deck of faults: shuffled, dealt, shuffled again."""
 
     def __init__(self, site, dice):
         self.site, self.dice = site, dice
-        self.windows, self.deck = [], []
+        self.windows, self.deck, self.decks = [], [], 0
         self.names = [name[3:] for name in dir(self) if name[:3] == "do_"]
 
     def next(self):
         if not self.deck:
-            self.deck = self.dice.sample(self.names, len(self.names))
+            self.deck = self.new_deck()
         name = self.deck.pop().replace("_", "-")
         getattr(self, "do_" + name.replace("-", "_"))(name)
         return name
+
+    def new_deck(self):
+        is_deadly = self.decks % DECKS_OF_A_LIFE == 0
+        self.decks += 1
+        names = [name for name in self.names
+                 if is_deadly or name not in DEADLY]
+        return self.dice.sample(names, len(names))
 
     def last(self):
         """How long a fault stays."""
