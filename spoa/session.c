@@ -417,13 +417,18 @@ static inline void get_arguments(struct spop_reader *r, unsigned int args,
 	}
 }
 
-/* What nearly all questions begin with, around the number of arguments. */
+/* What nearly all questions begin with, around the number of arguments, and
+ * what they end with, but for the address. */
 static const char usual_message[] = "\x05route";
 static const char usual_argument[] = "\x04host\x08";
+static const char usual_client[] = "\x06"
+				   "client\x06";
 
 enum {
 	USUAL_ARGS = sizeof(usual_message) - 1,		  /* their number */
 	USUAL_HOST = USUAL_ARGS + sizeof(usual_argument), /* its length */
+	USUAL_CLIENT = sizeof(usual_client) - 1,
+	IPV4_BYTES = 4,
 };
 
 static inline bool begins_as_usual(const struct spop_reader *r)
@@ -432,6 +437,19 @@ static inline bool begins_as_usual(const struct spop_reader *r)
 	       !memcmp(r->p, usual_message, USUAL_ARGS) &&
 	       !memcmp(r->p + USUAL_ARGS + 1, usual_argument,
 		       sizeof(usual_argument) - 1);
+}
+
+/* Reads the arguments after the host. */
+static inline void get_others(struct spop_reader *r, unsigned int args,
+			      struct question *q)
+{
+	if (args == 1 && r->end - r->p == USUAL_CLIENT + IPV4_BYTES &&
+	    !memcmp(r->p, usual_client, USUAL_CLIENT)) {
+		r->p += USUAL_CLIENT;
+		q->client = spop_get_bytes(r, IPV4_BYTES);
+	} else if (args > 0) {
+		get_arguments(r, args, true, q);
+	}
 }
 
 /* Reads every message to the end, so that a broken frame is seen as such, and
@@ -448,8 +466,7 @@ static inline bool get_question(struct spop_reader r, struct question *q)
 
 		r.p += USUAL_HOST;
 		q->host = spop_get_string(&r);
-		if (args > 1)
-			get_arguments(&r, args - 1, true, q);
+		get_others(&r, args - 1, q);
 		wanted = NULL;
 	}
 	while (r.p < r.end) {

@@ -20,6 +20,9 @@ from tier import whole_tier
 
 FRAMES = 200_000
 SHAPES = [(1, 1, 20_000), (4, 16, FRAMES), (4, 128, FRAMES)]
+BALANCED = [("one target", 1, "roundrobin"), ("two", 2, "roundrobin"),
+            ("ten", 10, "roundrobin"), ("source of three", 3, "source"),
+            ("source of ten", 10, "source")]
 MISSES = 40_000
 MILLION = 1_000_000
 SCATTERED = 2_654_435_761  # a prime stride: hosts in no order of memory
@@ -51,6 +54,27 @@ def agent_alone(folder):
          [[f"{row['connections']} x {row['in_flight']}", row["agent_ns"],
            row["floor_ns"], row["ratio"], row["answers_per_s"]]
           for row in rows])
+    return rows
+
+
+def balanced(folder):
+    """h: routes with several targets against routes with one."""
+    redis = start_redis(folder)
+    agents = {}
+    for name, count, balance in BALANCED:
+        targets = ", ".join(f"10.0.0.{n + 1}:9000" for n in range(count))
+        key = name.replace(" ", "-")
+        fill(redis, 1000, f'"{targets}; balance {balance} check none"', key)
+        agents[name] = start_agent(redis, "--routes", key)
+        load(agents[name], 4, 128, 10_000, 1000)
+    runs = [[load(agent, 4, 128, FRAMES, 1000)[0]
+             for agent in agents.values()] for _ in range(ROUNDS)]
+    rows = [{"targets": name, "agent_ns": median(run[i] for run in runs),
+             "ratio": median(run[i] / run[0] for run in runs)}
+            for i, name in enumerate(agents)]
+    show("By targets of a route, 4 x 128, all from cache",
+         ["", "agent ns", "ratio"],
+         [[row["targets"], row["agent_ns"], row["ratio"]] for row in rows])
     return rows
 
 
@@ -135,11 +159,12 @@ def miss_path(folder):
 
 PARTS = [("a", "agent_alone", agent_alone), ("b", "hit_ratio", hit_ratio),
          ("ce", "many_hosts", many_hosts), ("d", "whole_tier", whole_tier),
-         ("f", "miss_path", miss_path), ("g", "lending", lending)]
+         ("f", "miss_path", miss_path), ("g", "lending", lending),
+         ("h", "balanced", balanced)]
 
 
 def main():
-    wanted = os.environ.get("BENCH", "").replace(",", "") or "abcdefg"
+    wanted = os.environ.get("BENCH", "").replace(",", "") or "abcdefgh"
     result, start = {"rounds": ROUNDS}, time.monotonic()
     for letters, name, part in PARTS:
         if not set(letters) & set(wanted):

@@ -6,7 +6,8 @@
  *        [PERCENT UNSEEN [STRIDE [RATE]]]
  *
  * Opens connections, greets, and on each keeps writing IN-FLIGHT NOTIFYs at
- * once and reading as many ACKs, until FRAMES were answered in all. Hosts are
+ * once and reading as many ACKs, until FRAMES were answered in all. Each names
+ * host and client as the sample files do, each time another client. Hosts are
  * hNNNNNNN.example.com, those below HOSTS in turn from FIRST on; PERCENT of the
  * questions are for other hosts, from UNSEEN on, each once. With STRIDE, prime
  * to HOSTS, the n-th host is n * STRIDE modulo HOSTS: all of them once before
@@ -80,10 +81,16 @@ static uint8_t *put_notify(uint8_t *p, uint64_t id)
 	memcpy(p, "\0\0\0\0\x03\0\0\0\x01", 9);
 	p = put_varint(p + 9, id);
 	*p++ = 1;
-	memcpy(p, "\x05route\x01\x04host\x08\x14h0000000.example.com", 34);
+	memcpy(p,
+	       "\x05route\x02\x04host\x08\x14h0000000.example.com"
+	       "\x06"
+	       "client\x06\x0a",
+	       43);
 	for (i = 7; i > 0; i--, n /= 10)
 		p[14 + i] = (uint8_t)('0' + n % 10);
-	p += 34;
+	p += 43;
+	for (i = 16; i >= 0; i -= 8)
+		*p++ = (uint8_t)(load.asked >> i);
 	begin[3] = (uint8_t)(p - begin - 4);
 	return p;
 }

@@ -798,6 +798,22 @@ static const struct {
 	{"no arguments' number", BYTES(ROUTE), NULL},
 	{"too few arguments", BYTES(ROUTE "\x02" HOST_AB), NULL},
 	{"too many arguments", BYTES(ROUTE "\x01" HOST_AB HOST_AB), NULL},
+	{"a cut address",
+	 BYTES(ROUTE "\x02" HOST_AB CLIENT "\x06"
+		     "abc"),
+	 NULL},
+	{"a byte behind the address",
+	 BYTES(ROUTE "\x02" HOST_AB CLIENT "\x06"
+		     "abcde"),
+	 NULL},
+	{"a third argument is missing",
+	 BYTES(ROUTE "\x03" HOST_AB CLIENT "\x06"
+		     "abcd"),
+	 NULL},
+	{"an address beyond the arguments",
+	 BYTES(ROUTE "\x01" HOST_AB CLIENT "\x06"
+		     "abcd"),
+	 NULL},
 	{"half a name",
 	 BYTES("\x06"
 	       "route"),
