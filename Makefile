@@ -2,7 +2,7 @@
 # what else there is. Nothing but demo, run, test, bench and deps installs
 # packages.
 
-VERSION := 0.1.0
+VERSION := 1.0.0
 # Headers are needed to build, not to lint the Makefile: ask when building.
 PKG_CONFIG ?= pkg-config
 

@@ -115,18 +115,24 @@ def system():
     return re.search(r"^ID=\"?(\w+)", text, re.M)[1]
 
 
+def supplier(keeper):
+    """SPDX's way to write a maintainer."""
+    known = re.fullmatch(r"(.+?) *<(.*)>", keeper)
+    return f"Organization: {known[1]} ({known[2]})" if known else UNKNOWN
+
+
 def described(package):
     """An SPDX package of one of Debian's."""
-    version, arch, source = (output(
+    version, arch, source, keeper = (output(
         "dpkg-query", "--show", "--showformat",
-        "${Version}\t${Architecture}\t${source:Package} ${source:Version}\n",
-        package).split("\n")[0].split("\t") + [""] * 3)[:3]
+        "${Version}\t${Architecture}\t${source:Package} ${source:Version}\t"
+        "${Maintainer}\n", package).split("\n")[0].split("\t") + [""] * 4)[:4]
     terms, comment = declared(package)
     place = (f"pkg:deb/{system()}/{package}@"
              f"{urllib.parse.quote(version, safe='')}?arch={arch}")
     row = {"name": package, "SPDXID": identifier(f"Package-{package}"),
            "versionInfo": version, "downloadLocation": UNKNOWN,
-           "filesAnalyzed": False, "sourceInfo": f"Debian's source {source}",
+           "supplier": supplier(keeper), "filesAnalyzed": False, "sourceInfo": f"Debian's source {source}",
            "licenseConcluded": UNKNOWN, "licenseDeclared": terms,
            "copyrightText": UNKNOWN, "externalRefs": [
                {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl",

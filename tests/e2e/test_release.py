@@ -129,6 +129,8 @@ def test_the_sbom_has_the_shape_of_spdx(sbom):
     for row in sbom["packages"]:
         assert {"name", "downloadLocation", "licenseConcluded", "licenseDeclared",
                 "copyrightText"} <= row.keys(), row
+        assert re.fullmatch(r"NOASSERTION|Organization: [^<>]+",
+                            row.get("supplier", "NOASSERTION")), row
         assert row["filesAnalyzed"] == ("packageVerificationCode" in row), row
     for row in sbom["relationships"]:
         assert {row["spdxElementId"], row["relatedSpdxElement"]} <= set(known), row
@@ -240,3 +242,8 @@ def test_the_changelog_begins_with_what_comes_or_is():
     text = (TOP / "docs/CHANGELOG.md").read_text()
     newest = re.search(r"^## (\d+\.\d+\.\d+)(, unreleased)?$", text, re.M)
     assert newest[2] or newest[1] == version()
+
+
+def test_the_package_has_our_version():
+    head = (TOP / "debian/changelog").read_text().partition("\n")[0]
+    assert re.match(rf"spoa-router \({re.escape(version())}\) ", head)
