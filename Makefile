@@ -123,7 +123,7 @@ unit_rooms := spop session hash host route balance guard slab cache sweep \
 	html pace
 unit_rooms += lent lender pulse names due roster report
 unit_rooms += fence
-unit_rooms += hold preload redis_reply redis_wire replicas
+unit_rooms += hold preload redis_reply redis_wire replicas reserve
 links_slab := pages
 links_cache := entries hash pages slab
 links_redis_reply := redis_url sieve

@@ -15,6 +15,7 @@
 #include "fence.h"
 #include "log.h"
 #include "reload.h"
+#include "reserve.h"
 #include "systemd.h"
 
 #ifndef VERSION
@@ -196,6 +197,7 @@ static bool run(struct app *app)
 	}
 	log_setup((enum log_level)config->log_level,
 		  (enum log_format)config->log_format);
+	reserve_lend();
 	event_set_log_callback(log_library);
 	return serve(app);
 }
@@ -205,8 +207,10 @@ int main(int argc, char **argv)
 	struct app *app = calloc(1, sizeof(*app));
 	bool done;
 
-	if (!app)
+	if (!app) {
+		fprintf(stderr, "spoa-router: start: out of memory\n");
 		return EXIT_FAILURE;
+	}
 	app->argc = argc;
 	app->argv = argv;
 	sockets_init(&app->sockets);

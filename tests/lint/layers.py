@@ -89,6 +89,7 @@ ROOMS = {
     "listing": BASE | {"cache", "loop"},
     "busiest": BASE | {"cache", "listing", "loop"},
     "process": BASE,
+    "reserve": BASE,
     "http": BASE | {"json", "listener", "log", "loop"},
     # L4: the program
     "view": None,
