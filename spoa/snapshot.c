@@ -125,31 +125,47 @@ static void put_trailer(struct draft *draft)
 	}
 }
 
+/* NULL, with nothing left behind, when it cannot be made. */
+static FILE *open_temporary(const char *path)
+{
+	int fd = open(path,
+		      O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW |
+			      O_NONBLOCK,
+		      0600);
+	FILE *stream = fd >= 0 ? fdopen(fd, "w") : NULL;
+	int why = errno;
+
+	if (fd >= 0 && !stream) {
+		close(fd);
+		unlink(path);
+		errno = why;
+	}
+	return stream;
+}
+
+static void warn_unwritten(const char *path, int error)
+{
+	log_warn("snapshot cannot be written", log_text("file", path),
+		 log_text("error", strerror(error)));
+}
+
 /* Opens the temporary file beside the real one. */
 static struct draft *open_draft(const struct snapshot *snapshot)
 {
 	struct draft *draft = calloc(1, sizeof(*draft));
-	int fd;
 
-	if (!draft)
+	if (!draft) {
+		warn_unwritten(snapshot->options.path, ENOMEM);
 		return NULL;
+	}
 	draft->done_fd = snapshot->done_fd;
 	snprintf(draft->path, sizeof(draft->path), "%s",
 		 snapshot->options.path);
 	snprintf(draft->temporary, sizeof(draft->temporary), "%.4000s.new",
 		 snapshot->options.path);
-	fd = open(draft->temporary,
-		  O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW |
-			  O_NONBLOCK,
-		  0600);
-	if (fd >= 0)
-		draft->stream = fdopen(fd, "w");
+	draft->stream = open_temporary(draft->temporary);
 	if (!draft->stream) {
-		log_warn("snapshot cannot be written",
-			 log_text("file", draft->temporary),
-			 log_text("error", strerror(errno)));
-		if (fd >= 0)
-			close(fd);
+		warn_unwritten(draft->temporary, errno);
 		free(draft);
 		return NULL;
 	}
@@ -183,9 +199,7 @@ static void finish_draft(struct snapshot *snapshot)
 
 	if (draft->failed) {
 		snapshot->counters.failures++;
-		log_warn("snapshot cannot be written",
-			 log_text("file", draft->temporary),
-			 log_text("error", strerror(draft->error)));
+		warn_unwritten(draft->temporary, draft->error);
 	} else {
 		snapshot->saved_changes = snapshot->draft_changes;
 		snapshot->saved_ms = loop_now(snapshot->options.loop);
