@@ -1,62 +1,106 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * starve: lets allocations of a whole program fail. Preloaded; the file that
- * STARVE names holds a number: of so many allocations one fails, 0: none. It
- * may be written at any time.
+ * STARVE names says which, and may be written at any time. With NO_RESERVE
+ * libevent is not given one.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *old, size_t size);
+struct order {
+	uint32_t one_of; /* of so many allocations one fails; 0: none */
+	uint32_t nth;	 /* so many from now fails, once; 0: none */
+	uint32_t failures;
+};
 
-static volatile uint32_t *one_of;
+static volatile struct order *order;
+
+/* Whoever comes next in the order of libraries: libc, or a sanitizer. */
+static void *next(const char *name)
+{
+	void *found = dlsym(RTLD_NEXT, name);
+
+	if (!found)
+		abort();
+	return found;
+}
 
 __attribute__((constructor)) static void begin(void)
 {
 	const char *path = getenv("STARVE");
 	int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
-	void *map = mmap(NULL, 8, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	void *map = mmap(NULL, sizeof(*order), PROT_READ | PROT_WRITE,
+			 MAP_SHARED, fd, 0);
 
 	if (map == MAP_FAILED)
 		abort();
 	close(fd);
-	one_of = map;
+	order = map;
 }
 
-/* The second number counts the failures. */
-static int fails(void)
+static int must_fail(void)
 {
 	static uint64_t random = 88172645463325252;
 
-	if (!one_of || one_of[0] == 0)
+	if (order->nth > 0)
+		return --order->nth == 0;
+	if (order->one_of == 0)
 		return 0;
 	random ^= random << 13;
 	random ^= random >> 7;
 	random ^= random << 17;
-	if (random % one_of[0] != 0)
+	return random % order->one_of == 0;
+}
+
+static int fails(void)
+{
+	if (!order || !must_fail())
 		return 0;
-	one_of[1]++;
+	order->failures++;
 	errno = ENOMEM;
 	return 1;
 }
 
 void *malloc(size_t size)
 {
-	return fails() ? NULL : __libc_malloc(size);
+	static void *(*real)(size_t);
+
+	if (!real)
+		real = next("malloc");
+	return fails() ? NULL : real(size);
 }
 
 void *calloc(size_t count, size_t size)
 {
-	return fails() ? NULL : __libc_calloc(count, size);
+	static void *(*real)(size_t, size_t);
+
+	if (!real)
+		real = next("calloc");
+	return fails() ? NULL : real(count, size);
 }
 
 void *realloc(void *old, size_t size)
 {
-	return fails() ? NULL : __libc_realloc(old, size);
+	static void *(*real)(void *, size_t);
+
+	if (!real)
+		real = next("realloc");
+	return fails() ? NULL : real(old, size);
+}
+
+void event_set_mem_functions(void *(*take)(size_t),
+			     void *(*change)(void *, size_t),
+			     void (*leave)(void *))
+{
+	void (*real)(void *(*)(size_t), void *(*)(void *, size_t),
+		     void (*)(void *)) = next("event_set_mem_functions");
+
+	if (!getenv("NO_RESERVE"))
+		real(take, change, leave);
 }

@@ -84,7 +84,7 @@ def shell(tmp_path_factory, start_redis, start_agent):
     programs.mkdir()
     for name, words in {
             "redis-cli": [program("redis-cli"), "-p", str(redis.port)],
-            "routectl": [str(TOP / "build/routectl"), "--redis", redis.url],
+            "routectl": [kit.agent.routectl(), "--redis", redis.url],
             "spoa-router": [kit.agent.binary()]}.items():
         (programs / name).write_text(
             f'#!/bin/sh\nexec {" ".join(words)} "$@"\n')

@@ -7,8 +7,7 @@ import subprocess
 
 import pytest
 
-from kit.agent import binary
-from kit.process import TOP
+from kit.agent import binary, routectl
 from resp import sanitized
 
 
@@ -22,7 +21,7 @@ def readelf(option, path):
 def elf(request):
     """The path of each released program in turn."""
     path = binary() if request.param == "spoa-router" else \
-        str(TOP / "build/routectl")
+        routectl()
     if sanitized(path):
         pytest.skip("a build for tests, not for use")
     assert shutil.which("readelf"), "binutils are missing"

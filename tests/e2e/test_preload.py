@@ -310,7 +310,7 @@ def test_flush_by_hand(ask, server, say, when):
 
 def routectl(server, *words):
     done = subprocess.run(
-        [kit.process.TOP / "build/routectl", "--redis", server.url, "--yes",
+        [kit.agent.routectl(), "--redis", server.url, "--yes",
          *words], capture_output=True, text=True, timeout=20)
     assert done.returncode == 0, done
 

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from kit.agent import routectl
 from kit.certificates import Authority
 from kit.process import TOP, accepts, free_port
 from kit.redis import Redis
@@ -20,13 +21,6 @@ T, U = "10.0.0.1:80", "10.0.0.2:80"
 EVIL = "e\x1b[31m\x07vil"
 
 
-def binary():
-    """Beside the agent under test (environment ROUTECTL)."""
-    agent = os.environ.get("SPOA_ROUTER") or str(TOP / "build/spoa-router")
-    return os.environ.get("ROUTECTL") or str(
-        pathlib.Path(agent).resolve().parent / "routectl")
-
-
 class Ctl:
     """ctl("ls", code=0) runs it to its end; out and err are what it said."""
 
@@ -35,7 +29,7 @@ class Ctl:
         self.out = self.err = ""
 
     def command(self, *words):
-        return [binary(), "--redis", self.server.url, *map(str, words)]
+        return [routectl(), "--redis", self.server.url, *map(str, words)]
 
     def __call__(self, *words, code=0, stdin="", env=None):
         done = subprocess.run(
@@ -507,7 +501,7 @@ def test_the_key_is_no_hash(ctl, say, words):
 
 def test_another_server_is_asked(ctl, server):
     options = "--redis", "redis://127.0.0.1:1", "--redis", server.url
-    done = subprocess.run([binary(), *options, "set", "a.example", T],
+    done = subprocess.run([routectl(), *options, "set", "a.example", T],
                           capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done
 
@@ -523,7 +517,7 @@ def test_passwords(ctl, server, say, tmp_path):
     ctl("ls", "--redis-password-file", "password")
     ctl("ls", "--redis-password-file", "nope", code=2)
     url = server.url.replace("//", "//default:s3cret@")
-    done = subprocess.run([binary(), "--redis", url, "ls"], timeout=30)
+    done = subprocess.run([routectl(), "--redis", url, "ls"], timeout=30)
     assert done.returncode == 0
     say("CONFIG", "SET", "requirepass", "")
 
@@ -533,7 +527,7 @@ def test_an_acl_that_forbids(ctl, server, say):
     say("ACL", "SETUSER", "poor", "on", "nopass", "~routes", "resetchannels",
         "+@all")
     url = server.url.replace("//", "//poor:x@")
-    done = subprocess.run([binary(), "--redis", url, "set", "a.example", T],
+    done = subprocess.run([routectl(), "--redis", url, "set", "a.example", T],
                           capture_output=True, text=True, timeout=30)
     assert done.returncode == 3 and "NOPERM" in done.stderr
     assert say("EXISTS", "routes") == 0
@@ -548,12 +542,12 @@ def test_the_acl_of_the_page_is_enough(server, say):
     for words in COMMANDS:
         if words[0] == "watch":
             continue
-        done = subprocess.run([binary(), "--redis", url, *words],
+        done = subprocess.run([routectl(), "--redis", url, *words],
                               input=f"b.example {T}\n", capture_output=True,
                               text=True, timeout=30)
         assert done.returncode in (0, 1), (words, done.stderr)
         assert "NOPERM" not in done.stderr
-    watch = subprocess.Popen([binary(), "--redis", url, "watch"],
+    watch = subprocess.Popen([routectl(), "--redis", url, "watch"],
                              stderr=subprocess.PIPE, text=True)
     try:
         assert "watching" in watch.stderr.readline()
@@ -566,7 +560,7 @@ def test_the_acl_of_the_page_is_enough(server, say):
 # -- ways to Redis --------------------------------------------------------------
 
 def run(*words, env=None):
-    done = subprocess.run([binary(), *map(str, words)], capture_output=True,
+    done = subprocess.run([routectl(), *map(str, words)], capture_output=True,
                           text=True, timeout=30, stdin=subprocess.DEVNULL,
                           env={**os.environ, **(env or {})})
     return done.returncode, done.stdout, done.stderr
@@ -589,8 +583,8 @@ def secure(authority):
 
 
 needs_tls = pytest.mark.skipif(
-    b"SSL_CTX_new" not in open(binary(), "rb").read()
-    if os.path.exists(binary()) else False, reason="built without TLS")
+    b"SSL_CTX_new" not in open(routectl(), "rb").read()
+    if os.path.exists(routectl()) else False, reason="built without TLS")
 
 
 @needs_tls
@@ -617,7 +611,7 @@ def test_tls(secure, authority, tmp_path):
 @needs_tls
 def test_watch_with_tls(secure, authority):
     server, url = secure
-    watch = subprocess.Popen([binary(), "--redis", url, "--redis-ca",
+    watch = subprocess.Popen([routectl(), "--redis", url, "--redis-ca",
                               authority.ca, "watch"], stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, text=True)
     try:
@@ -765,7 +759,7 @@ def test_the_agents_own_file(server, say, tmp_path):
         f"listen = 127.0.0.1:12310\nredis = {server.url}/3\nroutes = ours\n"
         "ttl = 5s\n")
     done = subprocess.run(
-        [binary(), "--config", tmp_path / "agent.conf", "set", "a.example", T],
+        [routectl(), "--config", tmp_path / "agent.conf", "set", "a.example", T],
         capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done
     say("SELECT", 3)
@@ -777,7 +771,7 @@ def test_the_agents_own_file(server, say, tmp_path):
     ["ls", "--redis", "http://x"], ["config"], ["top"],
     ["top", "x"]])
 def test_wrong_use(ctl, words):
-    done = subprocess.run([binary(), *words], capture_output=True, text=True,
+    done = subprocess.run([routectl(), *words], capture_output=True, text=True,
                           timeout=30)
     assert done.returncode == 2 and done.stdout == ""
     line, = done.stderr.splitlines()
@@ -795,7 +789,7 @@ def test_an_output_that_is_full(ctl, say):
 
 def test_help_and_version():
     for option in "--help", "--version":
-        done = subprocess.run([binary(), option], capture_output=True,
+        done = subprocess.run([routectl(), option], capture_output=True,
                               text=True, timeout=30)
         assert done.returncode == 0 and "routectl" in done.stdout
         assert done.stderr == ""
@@ -808,7 +802,7 @@ def section():
 
 
 def test_the_page_has_all_commands():
-    text = subprocess.run([binary(), "--help"], capture_output=True, text=True,
+    text = subprocess.run([routectl(), "--help"], capture_output=True, text=True,
                           check=True).stdout
     commands = re.findall(r"^  ([a-z]+) ", text, re.M)
     assert re.findall(r"^\| `routectl ([a-z]+)", section(), re.M) == commands
@@ -848,7 +842,7 @@ def complete(line, before=""):
 
 
 def test_completion_knows_what_help_knows(ctl, say):
-    text = subprocess.run([binary(), "--help"], capture_output=True, text=True,
+    text = subprocess.run([routectl(), "--help"], capture_output=True, text=True,
                           check=True).stdout
     assert sorted(complete("routectl ")) == sorted(
         re.findall(r"^  ([a-z]+) ", text, re.M))
@@ -861,7 +855,7 @@ def test_completion_knows_what_help_knows(ctl, say):
 
 def test_completion_knows_the_routes(ctl, server, say):
     say("HSET", "routes", "app1.example", T, "app2.example", T, "*.example", T)
-    where = pathlib.Path(binary()).parent
+    where = pathlib.Path(routectl()).parent
     found = complete(f"routectl --redis {server.url} get app",
                      f"PATH={where}:$PATH")
     assert found == ["app1.example", "app2.example"]

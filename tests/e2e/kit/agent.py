@@ -4,6 +4,7 @@ has the options of SPOA_OPTIONS too)."""
 
 import os
 import re
+from pathlib import Path
 
 from .process import TOP, Process, free_port, program
 
@@ -11,6 +12,12 @@ from .process import TOP, Process, free_port, program
 def binary():
     return program(os.environ.get("SPOA_ROUTER") or
                    str(TOP / "build/spoa-router"))
+
+
+def routectl():
+    """Beside the agent (environment ROUTECTL)."""
+    return os.environ.get("ROUTECTL") or str(
+        Path(binary()).resolve().with_name("routectl"))
 
 
 # What it runs under with VALGRIND=1: an error, or memory that nobody can reach
