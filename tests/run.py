@@ -7,9 +7,10 @@
 OUT is the folder of a build, such as build/release. First its unit tests, then
 the kept inputs of the fuzzers, then the end-to-end tests. The last line is
 `N passed, N failed`, with `, N skipped` when some were; the exit status is 0
-only when nothing failed and something ran. JOBS=N runs N files of
-end-to-end tests at a time: most wait for something. AGAIN=N is for machines that
-others use, too: those that failed are tried once more, alone, if they are few."""
+only when nothing failed and something ran. JOBS=N runs N files of end-to-end
+tests at a time, 2 when all are to run: most wait for something. AGAIN=N is for
+machines that others use, too: those that failed are tried once more, alone, if
+they are few."""
 
 import os
 import pathlib
@@ -46,7 +47,7 @@ def run_replay(binary):
 
 def run_pytest(out, arguments):
     """(passed, failed, skipped) of one run of the end-to-end tests."""
-    jobs = os.environ.get("JOBS", "1")
+    jobs = os.environ.get("JOBS", "1" if arguments else "2")
     command = [sys.executable, "-m", "pytest", "-o", f"cache_dir={out}/pytest",
                *(["-n", jobs, "--dist", "loadfile"] if jobs != "1" else []),
                "-q", str(TESTS / "e2e"), *arguments]
