@@ -594,6 +594,8 @@ enum {
 /* All that an ACK can hold has room, and without the route it fits the least
  * frame: so nothing is compared while it is put. */
 _Static_assert(SMALL_ACK_MAX + ROUTE_MAX <= SESSION_ACK_MAX, "room of an ACK");
+_Static_assert(SMALL_ACK_MAX <= SESSION_FRAME_MIN + SPOP_LENGTH_BYTES,
+	       "room of the least frame");
 
 /* Puts a literal without its NUL. */
 #define PUT_LITERAL(p, text) put_bytes(p, text, sizeof(text) - 1)
@@ -610,30 +612,28 @@ static inline uint8_t *put_action(uint8_t *p, const struct text_action *action)
 	return p + action->len;
 }
 
-static inline uint8_t *put_target(uint8_t *p, const struct answer *a)
+/* One of the two choices; where this is inlined it is known which. */
+static inline uint8_t *put_target(uint8_t *p, bool is_second,
+				  const uint8_t *address, size_t len,
+				  uint16_t port)
 {
-	if (a->address_len == 4) {
-		p = PUT_LITERAL(p, SET_VAR("\x02", "ip", "\x06"));
-		p = put_bytes(p, a->address, 4);
+	if (len == 4) {
+		p = is_second ? PUT_LITERAL(p, SET_VAR("\x03", "ip2", "\x06"))
+			      : PUT_LITERAL(p, SET_VAR("\x02", "ip", "\x06"));
+		p = put_bytes(p, address, 4);
 	} else {
-		p = PUT_LITERAL(p, SET_VAR("\x02", "ip", "\x07"));
-		p = put_bytes(p, a->address, 16);
+		p = is_second ? PUT_LITERAL(p, SET_VAR("\x03", "ip2", "\x07"))
+			      : PUT_LITERAL(p, SET_VAR("\x02", "ip", "\x07"));
+		p = put_bytes(p, address, 16);
 	}
-	p = PUT_LITERAL(p, SET_VAR("\x04", "port", "\x03"));
-	return spop_write_varint(p, a->port);
+	p = is_second ? PUT_LITERAL(p, SET_VAR("\x05", "port2", "\x03"))
+		      : PUT_LITERAL(p, SET_VAR("\x04", "port", "\x03"));
+	return spop_write_varint(p, port);
 }
 
-static uint8_t *put_second(uint8_t *p, const struct answer *a)
+APART static uint8_t *put_second(uint8_t *p, const struct answer *a)
 {
-	if (a->address2_len == 4) {
-		p = PUT_LITERAL(p, SET_VAR("\x03", "ip2", "\x06"));
-		p = put_bytes(p, a->address2, 4);
-	} else {
-		p = PUT_LITERAL(p, SET_VAR("\x03", "ip2", "\x07"));
-		p = put_bytes(p, a->address2, 16);
-	}
-	p = PUT_LITERAL(p, SET_VAR("\x05", "port2", "\x03"));
-	return spop_write_varint(p, a->port2);
+	return put_target(p, true, a->address2, a->address2_len, a->port2);
 }
 
 static uint8_t *put_backend(uint8_t *p, struct span backend)
@@ -675,7 +675,7 @@ void session_answer(struct session *s, uint64_t stream_id, uint64_t frame_id,
 	p = spop_write_head(begin, SPOP_AGENT_ACK, stream_id, frame_id);
 	p = put_action(p, &statuses[a->status]);
 	if (a->status == ANSWER_OK)
-		p = put_target(p, a);
+		p = put_target(p, false, a->address, a->address_len, a->port);
 	if (a->status == ANSWER_OK && a->address2_len > 0)
 		p = put_second(p, a);
 	if (!a->is_brief)
