@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * balance: ranks the targets by their states; those of the best rank serve, by
- * the plan. Each has as many places in a row as its weight, and turns go round
- * in strides of the golden ratio: each place comes once a round, and what has a
+ * the plan. Each has as many turns in a row as its weight, and they are taken
+ * in strides of the golden ratio: each turn comes once a round, and what has a
  * larger weight does not come all at once. `source` is weighted rendezvous
  * hashing: a target that comes or goes moves only the clients that it wins or
  * had won.
@@ -73,7 +73,7 @@ static bool rank_targets(const struct route *route, struct ranking *ranking)
 	       (ranking->rank != NEVER && !is_checked);
 }
 
-/* Without a common divisor with `total`, so that all places come; and near the
+/* Without a common divisor with `total`, so that all turns come; and near the
  * golden ratio of it, so that no target's come all at once. */
 static uint32_t find_step(uint32_t total)
 {
@@ -140,8 +140,8 @@ static struct mark make_mark(const struct target *target)
 	return mark;
 }
 
-/* Gives those that serve their places, in order; of equal weights one each. */
-static void share_places(struct route *route, const struct ranking *ranking)
+/* Gives those that serve their turns, in order; of equal weights one each. */
+static void share_turns(struct route *route, const struct ranking *ranking)
 {
 	struct plan *plan = route_plan(route);
 	struct share *shares = route_shares(route);
@@ -198,28 +198,28 @@ static void make_plan(struct route *route, uint8_t *states, uint32_t version)
 	plan->count = 0;
 	if (!rank_targets(route, &ranking))
 		return;
-	share_places(route, &ranking);
+	share_turns(route, &ranking);
 	plan->spare = plan->is_one_place ? find_spare(route, &ranking) : 0;
 	if (ranking.is_backup || route->balance == ROUTE_FIRST)
-		plan->step = plan->place = 0;
+		plan->step = plan->turn = 0;
 	else
 		plan->step = plan->is_even ? 1 : find_step(plan->total);
-	plan->place %= plan->total;
+	plan->turn %= plan->total;
 }
 
-/* Whose place it is, by its number among those that serve. */
-static size_t find_place(const struct plan *plan, const struct share *shares,
-			 uint32_t place)
+/* Whose turn it is, by its number among those that serve. */
+static size_t find_turn(const struct plan *plan, const struct share *shares,
+			uint32_t turn)
 {
 	size_t low = 0;
 	size_t high = plan->count - (size_t)1;
 
 	if (plan->is_even)
-		return place;
+		return turn;
 	while (low < high) {
 		size_t middle = (low + high) / 2;
 
-		if (shares[middle].last < place)
+		if (shares[middle].last < turn)
 			low = middle + 1;
 		else
 			high = middle;
@@ -231,11 +231,11 @@ static void take_turn(struct route *route, struct choice *choice)
 {
 	struct plan *plan = route_plan(route);
 	const struct share *shares = route_shares(route);
-	size_t k = find_place(plan, shares, plan->place);
+	size_t k = find_turn(plan, shares, plan->turn);
 
-	plan->place += plan->step;
-	if (plan->place >= plan->total)
-		plan->place -= plan->total;
+	plan->turn += plan->step;
+	if (plan->turn >= plan->total)
+		plan->turn -= plan->total;
 	choice->first = &route->targets[shares[k].target];
 	if (plan->is_one_place)
 		return;

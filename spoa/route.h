@@ -61,9 +61,9 @@ struct target {
 /* Who serves and who is next, for `balance`, which keeps it here. */
 struct plan {
 	uint32_t version;  /* of the states that it was made for; 0: not yet */
-	uint32_t place;	   /* of the next turn, below `total` */
+	uint32_t turn;	   /* the next, below `total` */
 	uint32_t step;	   /* from a turn to the one after it */
-	uint32_t total;	   /* all places */
+	uint32_t total;	   /* turns of a round */
 	uint16_t count;	   /* targets that serve */
 	uint16_t spare;	   /* the second choice where there is one place only,
 			      from 1; 0 is none */
@@ -74,7 +74,7 @@ struct plan {
 /* Of one that serves. */
 struct share {
 	uint16_t target; /* its number */
-	uint16_t last;	 /* the last one of its places */
+	uint16_t last;	 /* of its turns */
 };
 
 /* A hash of its address and port, in two halves for the alignment's sake. */

@@ -87,7 +87,7 @@ static void prepare_route(struct routes *routes, struct span field)
 	route->rules = routes->rules;
 	take_slots(routes, field, route);
 	if (old && old->has_plan && route->has_plan)
-		route_plan(route)->place = route_plan(old)->place;
+		route_plan(route)->turn = route_plan(old)->turn;
 }
 
 /* If the cache had no memory for it, the route in `room` has no slots. */

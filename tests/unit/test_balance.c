@@ -286,7 +286,7 @@ static void test_turns_go_on_with_each_version(void **state)
 }
 
 /* The largest sum of weights there can be. */
-static void test_most_places(void **state)
+static void test_most_turns(void **state)
 {
 	static char text[ROUTE_TEXT_MAX];
 	size_t i, counts[ROUTE_TARGETS_MAX] = {0};
@@ -492,7 +492,7 @@ int main(void)
 		cmocka_unit_test(test_shares_are_exact_and_smooth),
 		cmocka_unit_test(test_shares_hold_while_states_change),
 		cmocka_unit_test(test_turns_go_on_with_each_version),
-		cmocka_unit_test(test_most_places),
+		cmocka_unit_test(test_most_turns),
 		cmocka_unit_test(test_a_client_stays),
 		cmocka_unit_test(test_a_tenth_moves),
 		cmocka_unit_test(test_clients_follow_weights),
