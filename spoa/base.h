@@ -54,4 +54,35 @@ static inline bool span_is(struct span a, const char *text)
 	return span_equal(a, span_of(text));
 }
 
+/* Does it begin with the C string `text`? */
+static inline bool span_starts(struct span a, const char *text)
+{
+	size_t len = strlen(text);
+
+	return a.len >= len && (len == 0 || !memcmp(a.p, text, len));
+}
+
+/* Without the blanks at both its ends. */
+static inline struct span span_trim(struct span a)
+{
+	for (; a.len > 0 && a.p[0] == ' '; a.p++)
+		a.len--;
+	while (a.len > 0 && a.p[a.len - 1] == ' ')
+		a.len--;
+	return a;
+}
+
+/* The next number after `*state`, which is never 0 (xorshift: Marsaglia, 2003).
+ * For what must spread, not for what nobody may guess. */
+static inline uint64_t draw_random(uint64_t *state)
+{
+	uint64_t x = *state;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	*state = x;
+	return x;
+}
+
 #endif

@@ -22,7 +22,7 @@ enum {
 struct cache {
 	struct cache_options options;
 	struct hash_secret secret;
-	uint64_t random; /* xorshift state; never 0 */
+	uint64_t random; /* see draw_random */
 	struct entries entries;
 	struct ring values;
 	struct ring absents;
@@ -214,13 +214,7 @@ bool cache_set_options(struct cache *cache, const struct cache_options *options)
 
 static uint8_t draw_cut(struct cache *cache)
 {
-	uint64_t x = cache->random;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	cache->random = x;
-	return (uint8_t)(x >> 32);
+	return (uint8_t)(draw_random(&cache->random) >> 32);
 }
 
 /* How long the entry is fresh while nothing tells of changes. */

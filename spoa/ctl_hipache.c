@@ -4,13 +4,6 @@
  */
 #include "ctl_hipache.h"
 
-static bool begins_with(struct span text, const char *what)
-{
-	size_t len = strlen(what);
-
-	return text.len >= len && !memcmp(text.p, what, len);
-}
-
 bool ctl_hipache_read(struct span url, struct span *target, const char **port,
 		      const char **problem)
 {
@@ -18,9 +11,9 @@ bool ctl_hipache_read(struct span url, struct span *target, const char **port,
 	struct span rest;
 
 	*problem = "is not http://ADDRESS:PORT";
-	if (begins_with(url, "https://"))
+	if (span_starts(url, "https://"))
 		*problem = "targets are not spoken TLS to";
-	if (!begins_with(url, "http://"))
+	if (!span_starts(url, "http://"))
 		return false;
 	rest = (struct span){url.p + 7, url.len - 7};
 	if (rest.len > 0 && rest.p[rest.len - 1] == '/')

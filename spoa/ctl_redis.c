@@ -38,11 +38,9 @@ void ctl_redis_complain(struct ctl_redis *redis, struct span what)
 	size_t len, i;
 	char *to = redis->error;
 
-	for (i = 0; i < ARRAY_LEN(advices); i++) {
-		len = strlen(advices[i].error);
-		if (what.len >= len && !memcmp(what.p, advices[i].error, len))
+	for (i = 0; i < ARRAY_LEN(advices); i++)
+		if (span_starts(what, advices[i].error))
 			advice = advices[i].advice;
-	}
 	len = what.len < 200 ? what.len : 200;
 	snprintf(to, sizeof(redis->error), "redis %s: %.*s%s%s%s",
 		 redis->server.name, (int)len, what.p ? what.p : "",

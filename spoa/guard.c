@@ -210,14 +210,8 @@ bool guard_add(struct guard_rules *rules, const char *text,
 	struct span rest = span_of(text);
 
 	do {
-		struct span one = split(rest, ',', &rest);
+		struct span one = span_trim(split(rest, ',', &rest));
 
-		while (one.len > 0 && one.p[0] == ' ') {
-			one.p++;
-			one.len--;
-		}
-		while (one.len > 0 && one.p[one.len - 1] == ' ')
-			one.len--;
 		*problem = "more than 256 ranges";
 		if (rules->count == GUARD_RANGES_MAX)
 			return false;

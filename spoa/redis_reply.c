@@ -48,10 +48,7 @@ struct span redis_reply_text(const redisReply *reply)
 
 bool redis_reply_starts(const redisReply *reply, const char *code)
 {
-	size_t len = strlen(code);
-
-	return reply->str && reply->len >= len &&
-	       !memcmp(reply->str, code, len);
+	return span_starts(redis_reply_text(reply), code);
 }
 
 static struct span text_at(const redisReply *list, size_t i)

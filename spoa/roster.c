@@ -37,7 +37,7 @@ struct slot {
 struct roster {
 	struct roster_options options;
 	struct hash_secret secret;
-	uint64_t random;    /* xorshift state; never 0 */
+	uint64_t random;    /* see draw_random */
 	uint8_t *states;    /* by slot, a whole number of words */
 	uint32_t version;   /* of them */
 	struct slot *slots; /* [0] is no target */
@@ -121,12 +121,8 @@ static void raise_version(struct roster *roster)
 /* A random number of milliseconds below `limit_ms`. */
 static int64_t draw_ms(struct roster *roster, int64_t limit_ms)
 {
-	uint64_t x = roster->random;
+	uint64_t x = draw_random(&roster->random);
 
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	roster->random = x;
 	return limit_ms > 0 ? (int64_t)((x >> 11) % (uint64_t)limit_ms) : 0;
 }
 

@@ -39,7 +39,7 @@ static void take_line(struct runtime_api *api, struct span line)
 {
 	struct span reply = {api->reply, 0};
 
-	while (line.len >= 2 && !memcmp(line.p, "> ", 2)) {
+	while (span_starts(line, "> ")) {
 		line.p += 2;
 		line.len -= 2;
 	}

@@ -29,7 +29,7 @@ struct seat {
 struct servers {
 	struct servers_options options;
 	struct evdns_base *dns; /* NULL when no server has a name */
-	uint64_t random;	/* xorshift state; never 0 */
+	uint64_t random;	/* see draw_random */
 	struct redis *redis;	/* serves or is being opened; or NULL */
 	size_t current;		/* its number among the urls */
 	struct redis *better;	/* a preferred server that is tried; or NULL */
@@ -61,13 +61,9 @@ static int64_t now(struct servers *self)
 /* The delay, three quarters of it to all of it at random, doubles each time. */
 static int64_t next_backoff(struct servers *self)
 {
-	uint64_t x = self->random;
+	uint64_t x = draw_random(&self->random);
 	int64_t delay = self->backoff_ms;
 
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	self->random = x;
 	self->backoff_ms =
 		delay * 2 < BACKOFF_MAX_MS ? delay * 2 : BACKOFF_MAX_MS;
 	return delay - (int64_t)(x % (uint64_t)(delay / 4 + 1));

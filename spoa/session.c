@@ -271,15 +271,8 @@ static bool offers_version(struct span list)
 	while (list.len > 0) {
 		const char *comma = memchr(list.p, ',', list.len);
 		size_t len = comma ? (size_t)(comma - list.p) : list.len;
-		struct span item = {list.p, len};
 
-		while (item.len > 0 && item.p[0] == ' ') {
-			item.p++;
-			item.len--;
-		}
-		while (item.len > 0 && item.p[item.len - 1] == ' ')
-			item.len--;
-		if (span_is(item, "2.0"))
+		if (span_is(span_trim((struct span){list.p, len}), "2.0"))
 			return true;
 		len += comma != NULL;
 		list.p += len;

@@ -291,7 +291,7 @@ static void take_back_again(struct writer *writer, struct span clear)
 static void take_complaint(struct writer *writer, size_t n, struct span text)
 {
 	struct span command = find_command(writer, n);
-	bool is_clear = command.len > 5 && !memcmp(command.p, "clear", 5);
+	bool is_clear = span_starts(command, "clear ");
 	uint64_t held;
 
 	if (is_clear && memmem(text.p, text.len, "in use", 6)) {
