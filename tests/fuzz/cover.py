@@ -29,6 +29,8 @@ ROOMS = {
     "opts": ["opts", "opts_table"],
     "push": ["redis_push"],
     "redis_reply": ["redis_reply", "sieve"],
+    "redis_store": ["channel", "hold", "lead", "redis", "redis_store",
+                    "servers"],
     "redis_url": ["redis_url"],
     "report": ["report"],
     "route": ["route"],

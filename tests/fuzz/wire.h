@@ -21,6 +21,7 @@ struct redis_wire {
 	redisReader *reader;
 	bool is_open;
 	bool is_lost;
+	uint64_t reads;
 	TAILQ_ENTRY(redis_wire) link;
 };
 
@@ -84,7 +85,7 @@ int64_t redis_wire_heard(const struct redis_wire *wire)
 
 uint64_t redis_wire_reads(const struct redis_wire *wire)
 {
-	return wire->is_lost ? 0 : 1;
+	return wire->reads;
 }
 
 /* The server lets us in. */
@@ -117,6 +118,7 @@ static inline void wire_hear(struct redis_wire *wire, struct span bytes)
 	enum sieve_result result = SIEVE_EMPTY;
 	struct span piece;
 
+	wire->reads++;
 	while (!wire->is_lost && (result = sieve_next(&wire->sieve, &bytes,
 						      &piece)) == SIEVE_PIECE) {
 		redisReaderFeed(wire->reader, piece.p, piece.len);
