@@ -9,7 +9,6 @@ import pytest
 
 import kit.agent
 from kit.process import TOP
-from test_routectl import binary
 
 MAN = TOP / "docs/man"
 
@@ -22,7 +21,7 @@ def options_of(program):
 
 
 @pytest.mark.parametrize("page, program", [
-    ("spoa-router.8", kit.agent.binary()), ("routectl.1", binary())])
+    ("spoa-router.8", kit.agent.binary()), ("routectl.1", kit.agent.routectl())])
 def test_options(page, program):
     text = (MAN / page).read_text()
     found = re.findall(r"^\.It Fl Fl ([\w-]+)(?: Ar (\w+))?$", text, re.M)
