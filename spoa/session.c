@@ -29,27 +29,26 @@ struct text_action {
 };
 
 /* Both names have six bytes. */
-#define TEXT_ACTION(name, len, text)                                           \
-	{                                                                      \
-		SET_VAR("\x06", name, "\x08")                                  \
-		len text, sizeof(SET_VAR("\x06", name, "\x08") len text) - 1,  \
-			sizeof(text) - 1                                       \
-	}
+#define TEXT_BYTES(name, len, text) SET_VAR("\x06", name, "\x08") len text
+#define TEXT_ACTION(name, value_len, text)                                     \
+	.bytes = TEXT_BYTES(name, value_len, text),                            \
+	.len = sizeof(TEXT_BYTES(name, value_len, text)) - 1,                  \
+	.text_len = sizeof(text) - 1
 
 static const struct text_action statuses[] = {
-	[ANSWER_OK] = TEXT_ACTION("status", "\x02", "ok"),
-	[ANSWER_NOT_FOUND] = TEXT_ACTION("status", "\x09", "not_found"),
-	[ANSWER_BAD_HOST] = TEXT_ACTION("status", "\x08", "bad_host"),
-	[ANSWER_BAD_ROUTE] = TEXT_ACTION("status", "\x09", "bad_route"),
-	[ANSWER_DOWN] = TEXT_ACTION("status", "\x04", "down"),
-	[ANSWER_UNAVAILABLE] = TEXT_ACTION("status", "\x0b", "unavailable"),
+	[ANSWER_OK] = {TEXT_ACTION("status", "\x02", "ok")},
+	[ANSWER_NOT_FOUND] = {TEXT_ACTION("status", "\x09", "not_found")},
+	[ANSWER_BAD_HOST] = {TEXT_ACTION("status", "\x08", "bad_host")},
+	[ANSWER_BAD_ROUTE] = {TEXT_ACTION("status", "\x09", "bad_route")},
+	[ANSWER_DOWN] = {TEXT_ACTION("status", "\x04", "down")},
+	[ANSWER_UNAVAILABLE] = {TEXT_ACTION("status", "\x0b", "unavailable")},
 };
 
 static const struct text_action sources[] = {
-	[ANSWER_FROM_CACHE] = TEXT_ACTION("source", "\x05", "cache"),
-	[ANSWER_FROM_REDIS] = TEXT_ACTION("source", "\x05", "redis"),
-	[ANSWER_FROM_STALE] = TEXT_ACTION("source", "\x05", "stale"),
-	[ANSWER_FROM_NONE] = TEXT_ACTION("source", "\x04", "none"),
+	[ANSWER_FROM_CACHE] = {TEXT_ACTION("source", "\x05", "cache")},
+	[ANSWER_FROM_REDIS] = {TEXT_ACTION("source", "\x05", "redis")},
+	[ANSWER_FROM_STALE] = {TEXT_ACTION("source", "\x05", "stale")},
+	[ANSWER_FROM_NONE] = {TEXT_ACTION("source", "\x04", "none")},
 };
 
 static const char *action_text(const struct text_action *action)
