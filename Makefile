@@ -323,9 +323,18 @@ cross:
 	@tests/deps.sh build test cross
 	@tests/cross.py $(BUILDS)
 
+# Other HAProxys, Redises and Valkeys of Debian, unpacked: the tests find them.
+build/peers/trixie:
+	@tests/get-peers.sh trixie $@ haproxy redis-server valkey-server
+build/peers/forky:
+	@tests/get-peers.sh forky $@ haproxy valkey-server
+
+.PHONY: peers
+peers: | build/peers/trixie build/peers/forky
+
 # Each HAProxy, Redis, compiler and machine: a table for tests/README.md.
 .PHONY: matrix
-matrix:
+matrix: | $(if $(HAPROXY),,peers)
 	@tests/deps.sh build demo test matrix cross
 	@$(MAKE) --no-print-directory all
 	@SPOA_ROUTER=$(agent) tests/matrix.py build --write
@@ -428,6 +437,7 @@ help:
 	@echo 'make prove   proofs of the pure rooms, a model of the resolver'
 	@echo 'make soak HOURS=1  all of it under load and faults; see tests/soak/README.md'
 	@echo 'make matrix  a few tests with each HAProxy, Redis, compiler and machine'
+	@echo 'make peers   unpack the HAProxys, Redis and Valkeys of other Debians'
 	@echo 'make cross   unit tests for BUILDS="arm64 armhf s390x trixie", under qemu'
 	@echo 'make check   lint and unit tests; installs nothing'
 	@echo 'make lint    format, layers, sizes, clang-tidy, cppcheck, analyzer'
