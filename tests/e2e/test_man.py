@@ -29,8 +29,8 @@ def test_options(page, program):
 
 
 def test_commands():
-    text = subprocess.run([binary(), "--help"], capture_output=True, text=True,
-                          check=True).stdout
+    text = subprocess.run([kit.agent.routectl(), "--help"],
+                          capture_output=True, text=True, check=True).stdout
     page = (MAN / "routectl.1").read_text()
     assert re.findall(r"^\.It Cm (\w+)", page, re.M) == \
         re.findall(r"^  ([a-z]+) ", text, re.M)
