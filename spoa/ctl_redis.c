@@ -14,7 +14,9 @@
 enum {
 	CONNECT_SECONDS = 3,
 	COMMAND_SECONDS = 10,
-	FIELDS_MAX = 64, /* of one HMGET */
+	FIELDS_MAX = 64,  /* of one HMGET */
+	SCAN_WORDS = 7,	  /* of one HSCAN */
+	CURSOR_SIZE = 32, /* of its cursor, with NUL */
 	WRITE_WORDS = 2 + 2 * CTL_REDIS_CHUNK,
 };
 
@@ -304,20 +306,23 @@ redisReply *ctl_redis_get(struct ctl_redis *redis, const struct span *fields,
 	return reply;
 }
 
-/* Hands on the pairs of one HSCAN reply. */
-static bool take_pairs(const redisReply *pairs,
-		       bool (*take)(void *context, struct span field,
-				    struct span value),
-		       void *context)
+/* Hands on what one step of a walk has listed: fields and values, or keys. */
+static bool take_step(const redisReply *list, bool of_hash,
+		      bool (*take)(void *context, struct span name,
+				   struct span value),
+		      void *context)
 {
+	size_t width = of_hash ? 2 : 1;
 	size_t i;
 
-	for (i = 0; i + 1 < pairs->elements; i += 2) {
-		const redisReply *field = pairs->element[i];
-		const redisReply *value = pairs->element[i + 1];
+	for (i = 0; i + width <= list->elements; i += width) {
+		const redisReply *name = list->element[i];
+		struct span value = {0};
 
-		if (!take(context, (struct span){field->str, field->len},
-			  (struct span){value->str, value->len}))
+		if (of_hash)
+			value = (struct span){list->element[i + 1]->str,
+					      list->element[i + 1]->len};
+		if (!take(context, (struct span){name->str, name->len}, value))
 			return false;
 	}
 	return true;
@@ -327,8 +332,58 @@ static bool has_shape(const redisReply *reply)
 {
 	return reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
 	       reply->element[0]->type == REDIS_REPLY_STRING &&
-	       reply->element[0]->len < 32 &&
+	       reply->element[0]->len < CURSOR_SIZE &&
 	       reply->element[1]->type == REDIS_REPLY_ARRAY;
+}
+
+/* HSCAN of the hash or SCAN of all keys, from here on. Returns how many words.
+ */
+static size_t list_words(const struct ctl_redis *redis, bool of_hash,
+			 const char *cursor, const char *pattern,
+			 struct span words[SCAN_WORDS])
+{
+	size_t count = 0;
+
+	words[count++] = span_of(of_hash ? "HSCAN" : "SCAN");
+	if (of_hash)
+		words[count++] = span_of(redis->key);
+	words[count++] = span_of(cursor);
+	words[count++] = span_of("COUNT");
+	words[count++] = span_of("1000");
+	if (!pattern)
+		return count;
+	words[count++] = span_of("MATCH");
+	words[count++] = span_of(pattern);
+	return count;
+}
+
+static bool walk(struct ctl_redis *redis, bool of_hash, const char *pattern,
+		 bool (*take)(void *context, struct span name,
+			      struct span value),
+		 void *context)
+{
+	char cursor[CURSOR_SIZE] = "0";
+	bool good = true;
+
+	do {
+		struct span words[SCAN_WORDS];
+		size_t count =
+			list_words(redis, of_hash, cursor, pattern, words);
+		redisReply *reply = ctl_redis_ask(redis, words, count);
+
+		if (!reply)
+			return false;
+		if (has_shape(reply)) {
+			snprintf(cursor, sizeof(cursor), "%s",
+				 reply->element[0]->str);
+			good = take_step(reply->element[1], of_hash, take,
+					 context);
+		} else {
+			good = fail(redis, "a reply of the wrong shape");
+		}
+		freeReplyObject(reply);
+	} while (good && strcmp(cursor, "0") != 0);
+	return good;
 }
 
 bool ctl_redis_scan(struct ctl_redis *redis, const char *pattern,
@@ -336,32 +391,15 @@ bool ctl_redis_scan(struct ctl_redis *redis, const char *pattern,
 				 struct span value),
 		    void *context)
 {
-	char cursor[32] = "0";
-	bool good = true;
+	return walk(redis, true, pattern, take, context);
+}
 
-	do {
-		const struct span words[] = {span_of("HSCAN"),
-					     span_of(redis->key),
-					     span_of(cursor),
-					     span_of("COUNT"),
-					     span_of("1000"),
-					     span_of("MATCH"),
-					     span_of(pattern ? pattern : "")};
-		redisReply *reply =
-			ctl_redis_ask(redis, words, pattern ? 7 : 5);
-
-		if (!reply)
-			return false;
-		if (has_shape(reply)) {
-			snprintf(cursor, sizeof(cursor), "%s",
-				 reply->element[0]->str);
-			good = take_pairs(reply->element[1], take, context);
-		} else {
-			good = fail(redis, "a reply of the wrong shape");
-		}
-		freeReplyObject(reply);
-	} while (good && strcmp(cursor, "0") != 0);
-	return good;
+bool ctl_redis_scan_keys(struct ctl_redis *redis, const char *pattern,
+			 bool (*take)(void *context, struct span key,
+				      struct span value),
+			 void *context)
+{
+	return walk(redis, false, pattern, take, context);
 }
 
 /* HSET or HDEL with all changes that are one; how many words, or 0. */

@@ -61,6 +61,12 @@ bool ctl_redis_scan(struct ctl_redis *redis, const char *pattern,
 				 struct span value),
 		    void *context) MUST_CHECK;
 
+/* The same with each key of the database, and no value. */
+bool ctl_redis_scan_keys(struct ctl_redis *redis, const char *pattern,
+			 bool (*take)(void *context, struct span key,
+				      struct span value),
+			 void *context) MUST_CHECK;
+
 /* Writes up to CTL_REDIS_CHUNK changes, and publishes `message` on KEY:changed
  * unless it is empty, in one transaction: all or nothing. `*heard` is how many
  * got the message, `*gone` how many fields were removed. */

@@ -179,40 +179,9 @@ static void take_frontend(struct source *in, struct ctl_redis *from,
 		freeReplyObject(list);
 }
 
-/* The keys with the prefix: SCAN may say one twice. */
-static bool list_frontends(struct ctl_redis *from, struct ctl_pairs *keys)
+static bool take_key(void *context, struct span key, struct span value)
 {
-	char cursor[32] = "0";
-	bool good = true;
-
-	do {
-		const struct span words[] = {
-			span_of("SCAN"),  span_of(cursor),
-			span_of("MATCH"), span_of(CTL_HIPACHE_PREFIX "*"),
-			span_of("COUNT"), span_of("1000")};
-		redisReply *reply = ctl_redis_ask(from, words, 6);
-		size_t i;
-
-		if (!reply || reply->elements != 2 ||
-		    reply->element[0]->len >= sizeof(cursor)) {
-			if (reply)
-				freeReplyObject(reply);
-			return false;
-		}
-		memcpy(cursor, reply->element[0]->str,
-		       reply->element[0]->len + 1);
-		for (i = 0; good && i < reply->element[1]->elements; i++) {
-			const redisReply *key = reply->element[1]->element[i];
-
-			good = ctl_pairs_add(keys,
-					     (struct span){key->str, key->len},
-					     (struct span){0}, 0);
-		}
-		freeReplyObject(reply);
-	} while (good && strcmp(cursor, "0") != 0);
-	ctl_pairs_sort(keys);
-	ctl_pairs_unite(keys);
-	return good;
+	return ctl_pairs_add(context, key, value, 0);
 }
 
 static void read_hipache(struct source *in)
@@ -230,8 +199,11 @@ static void read_hipache(struct source *in)
 	}
 	/* A key that no Redis has: its length is 0 and no error. */
 	if (!ctl_redis_open(&from, &url, 1, "") ||
-	    !list_frontends(&from, &keys))
+	    !ctl_redis_scan_keys(&from, CTL_HIPACHE_PREFIX "*", take_key,
+				 &keys))
 		in->status = ctl_complain(CTL_AWAY, "%s", from.error);
+	ctl_pairs_sort(&keys);
+	ctl_pairs_unite(&keys);
 	for (i = 0; in->status == CTL_DONE && i < keys.count; i++)
 		take_frontend(in, &from, keys.list[i]->field);
 	ctl_pairs_sort(in->pairs);

@@ -677,6 +677,17 @@ def test_a_cluster_is_followed_to_the_node_of_the_key():
         assert code == 3 and "MOVED" in err
 
 
+@pytest.mark.parametrize("reply", [
+    b":1\r\n", b"*0\r\n", b"*1\r\n$1\r\n0\r\n", b"*2\r\n:0\r\n*0\r\n",
+    b"*2\r\n$1\r\n0\r\n$1\r\na\r\n", b"*2\r\n$33\r\n%s\r\n*0\r\n" % (b"9" * 33)])
+def test_what_lists_nothing_is_refused(reply):
+    with FakeRedis() as server:
+        server.on("HLEN", b":0\r\n").on("HSCAN", reply).on("SCAN", reply)
+        for words in (["export"], ["diff", "--from", "hipache", server.url]):
+            code, _, err = run("--redis", server.url, *words)
+            assert code == 3 and "wrong shape" in err, err
+
+
 # -- an agent that is asked ---------------------------------------------------
 
 @pytest.fixture(params=["tcp", "unix"])
