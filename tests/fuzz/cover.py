@@ -22,7 +22,7 @@ BUILD = TOP / "build/cover"
 
 # target: the rooms whose input it makes
 ROOMS = {
-    "admin": ["admin", "explain", "http", "json", "listing"],
+    "admin": ["admin", "busiest", "explain", "html", "http", "json", "listing"],
     "guard": ["guard"],
     "host": ["host"],
     "lines": ["ctl_hipache", "ctl_lines"],
@@ -39,6 +39,7 @@ ROOMS = {
     "session": ["session", "spop"],
     "sieve": ["sieve"],
     "snapshot": ["snapshot"],
+    "writer": ["runtime_api", "writer"],
 }
 
 
