@@ -74,7 +74,9 @@ static void on_signal(evutil_socket_t number, short what, void *context)
 
 	(void)what;
 	if (number == SIGHUP) {
-		reload(app);
+		/* It would tell systemd that we are ready again. */
+		if (!conns_are_stopping(app->agent.conns))
+			reload(app);
 		return;
 	}
 	log_info("stopping", log_number("signal", number));
@@ -144,6 +146,15 @@ static bool raise_fence(struct app *app)
 	return true;
 }
 
+static bool open_systemd(struct app *app)
+{
+	app->systemd = systemd_new(&app->loop);
+	if (!app->systemd)
+		snprintf(app->error, sizeof(app->error),
+			 "start: out of memory");
+	return app->systemd != NULL;
+}
+
 static bool serve(struct app *app)
 {
 	struct agent *agent = &app->agent;
@@ -152,11 +163,9 @@ static bool serve(struct app *app)
 	    !sockets_open(&app->sockets, &app->settings, app->error) ||
 	    !drop_privileges(app) ||
 	    !agent_open(agent, &app->loop, &app->settings, &app->sockets,
-			app->error))
+			app->error) ||
+	    !raise_fence(app) || !open_systemd(app))
 		return false;
-	if (!raise_fence(app))
-		return false;
-	app->systemd = systemd_new(&app->loop);
 	systemd_say_ready(SERVING);
 	log_info("started", log_text("version", VERSION),
 		 log_number("pid", getpid()));

@@ -13,7 +13,7 @@ from kit.agent import Agent, binary
 from kit.process import TOP
 from kit.supervisor import Activated, Supervisor, listening
 from resp import FakeRedis, until
-from spop import Peer
+from spop import Peer, question
 from test_admin import Admin
 
 T = "10.0.0.1:80"
@@ -73,6 +73,27 @@ def test_what_the_manager_hears(redis, manager, tmp_path, free_port):
         agent.process.send_signal(signal.SIGTERM)
         assert manager.hear()["STOPPING"] == "1"
         assert agent.process.wait(10) == 0
+
+
+def test_no_reload_while_it_stops(redis, manager):
+    """It would be ready again, says systemd."""
+    with Agent("--redis", redis.url, "--lookup-timeout", "10s",
+               env={"NOTIFY_SOCKET": manager.path}) as agent, \
+            Peer(agent.where) as peer:
+        assert manager.hear()["READY"] == "1"
+        redis.gate.clear()
+        peer.send(question("a.example"))
+        until(lambda: redis.lookups, "the question that keeps it from ending")
+        agent.process.send_signal(signal.SIGTERM)
+        assert manager.hear()["STOPPING"] == "1"
+        agent.process.send_signal(signal.SIGHUP)
+        agent.process.send_signal(signal.SIGTERM)
+        assert agent.process.wait(10) == 0
+        redis.gate.set()
+        assert manager.hear()["STOPPING"] == "1"
+        manager.sock.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            manager.hear()
 
 
 def test_watchdog(redis, manager):
