@@ -35,13 +35,15 @@ RATE = float(os.environ.get("RATE") or 100)  # requests a second
 
 LIVE = 2.0  # seconds in which a change is live while Redis is up
 CALM = 5, 10  # seconds between two faults
-WARM_UP = 60  # seconds of each life of the agent that do not count for memory
+WARM_UP = 180  # seconds of each life of the agent that do not count for memory:
+# each kind of fault touches some pages when it first comes, in one deck or two
 SLOPE = 2.0  # MiB an hour that memory may grow, and in any case
 NOISE = 0.5  # so many MiB in all: pages that are touched late
 SHARE_OF_OTHERS = 1 - SHARES["known"] / sum(SHARES.values())
 TOO_LATE = 0.01  # of them, when a busy machine lets the agent wait for Redis
 CACHE = 16000  # routes, and 1000 absent fields, which random hosts fill at once
 ROWS = 300  # of the plot, at most
+CROWD = 60  # more faults than that have no names there, and the harmless no bar
 
 
 class Changes:
@@ -364,16 +366,18 @@ def plot(folder, samples, windows, title):
         for window in windows:
             end = window.end or ends[-1]
             print(f"{window.begin:.1f},{end:.1f},{window.name}", file=file)
+    is_crowded = len(windows) > CROWD
     with open(folder / "faults.gp", "w") as file:
         for window in windows:
+            if is_crowded and not window.fails:
+                continue
             colour = "#f4c7c3" if window.fails else "#d9e2f2"
             end = max(window.end or ends[-1], window.begin + 1)
             print(f"set object rect from {window.begin:.1f},graph 0 to "
                   f"{end:.1f},graph 1 behind fc rgb '{colour}' fs noborder",
                   file=file)
     with open(folder / "names.gp", "w") as file:
-        count = len(windows) if len(windows) < 60 else 0
-        for window in windows[:count]:
+        for window in [] if is_crowded else windows:
             print(f"set label '{window.name}' at {window.begin:.1f},graph 0.97"
                   " right rotate by 90 font ',8' offset 0.5,0", file=file)
     subprocess.run(["gnuplot", "-e", f"title='{title}'; last={ends[-1]}",

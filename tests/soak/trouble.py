@@ -14,7 +14,7 @@ RECOVERY = 30  # seconds in which all must be well again
 # These end the agent: in one deck of so many, that it lives long enough for its
 # memory to be judged.
 DEADLY = "agent_kill", "agent_restart"
-DECKS_OF_A_LIFE = 5
+DECKS_OF_A_LIFE = 10
 
 
 @dataclass
