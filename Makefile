@@ -320,7 +320,7 @@ soak:
 # The unit tests as built for other machines, and for another Debian.
 .PHONY: cross
 cross:
-	@tests/deps.sh build test cross
+	@tests/deps.sh build cross
 	@tests/cross.py $(BUILDS)
 
 # Other HAProxys, Redises and Valkeys of Debian, unpacked: the tests find them.

@@ -80,6 +80,7 @@ matrix clang          clang
 cross gcc-aarch64-linux-gnu aarch64-linux-gnu-gcc
 cross gcc-arm-linux-gnueabihf arm-linux-gnueabihf-gcc
 cross gcc-s390x-linux-gnu s390x-linux-gnu-gcc
+cross python3         /usr/bin/python3
 cross qemu-user-static qemu-s390x-static
 prove spin            spin
 prove gcc             gcc
