@@ -8,16 +8,17 @@
 
 enum {
 	BUCKETS_MIN = 64, /* before the first split */
+	BUCKETS_EACH = 2, /* an entry: then most hits look at no other one */
 	CACHE_LINE = 64,  /* bytes that memory is fetched in */
 	HOT_BYTES = 96,	  /* of an entry that a hit looks at, if it is short */
 };
 
-/* Room for the values, the absences and the doubling under way. */
+/* Room for the values and for the absences, which are fewer or few. */
 static size_t buckets_for(size_t values_max)
 {
 	size_t buckets = BUCKETS_MIN;
 
-	while (buckets / 4 < values_max)
+	while (buckets / BUCKETS_EACH / 2 < values_max)
 		buckets *= 2;
 	return buckets;
 }
@@ -104,7 +105,8 @@ struct entry *entries_add(struct entries *entries, uint32_t hash,
 	entry->hits = 0;
 	entry->uses = 0;
 	memcpy(entry->bytes, field.p, field.len);
-	if (++entries->count > entries_buckets(entries))
+	entries->count++;
+	while (entries->count * BUCKETS_EACH > entries_buckets(entries))
 		split_bucket(entries);
 	bucket = entries_bucket(entries, hash);
 	entry->chain = *bucket;
