@@ -133,3 +133,29 @@ void *__wrap_pages_map(size_t size, size_t small)
 {
 	return must_fail() ? NULL : __real_pages_map(size, small);
 }
+
+void kit_hset(struct kit_hash *hash, const char *field, const char *value)
+{
+	size_t i;
+
+	for (i = 0; i < hash->count; i++)
+		if (!strcmp(hash->rows[i].field, field))
+			break;
+	if (i == hash->count)
+		hash->count++;
+	assert_true(hash->count <= ARRAY_LEN(hash->rows));
+	snprintf(hash->rows[i].field, sizeof(hash->rows[i].field), "%s", field);
+	snprintf(hash->rows[i].value, sizeof(hash->rows[i].value), "%s",
+		 value ? value : "");
+}
+
+const char *kit_hget(const struct kit_hash *hash, struct span field)
+{
+	size_t i;
+
+	for (i = 0; i < hash->count; i++)
+		if (span_is(field, hash->rows[i].field) &&
+		    hash->rows[i].value[0] != '\0')
+			return hash->rows[i].value;
+	return NULL;
+}

@@ -33,4 +33,19 @@ bool kit_did_fail(void);
 /* Allocations since the program began. */
 uint64_t kit_allocations(void);
 
+/* A hash of a few fields, for a store of the test's own; zeroes begin it. */
+struct kit_hash {
+	struct {
+		char field[300];
+		char value[300];
+	} rows[32];
+	size_t count;
+};
+
+/* Sets a field; with NULL removes it. */
+void kit_hset(struct kit_hash *hash, const char *field, const char *value);
+
+/* Its value, which lives in the hash; NULL when there is none. */
+const char *kit_hget(const struct kit_hash *hash, struct span field);
+
 #endif

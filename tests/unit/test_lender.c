@@ -15,11 +15,7 @@ enum { TTL = 10000, NEGATIVE = 1000, STALE = 60000, EXPIRE = 5000 };
 static struct {
 	struct store face;
 	struct lookup_queue open;
-	struct {
-		char field[300];
-		char value[300];
-	} hash[32];
-	size_t count;
+	struct kit_hash hash;
 	bool has_all; /* every host has a field */
 } store;
 
@@ -52,35 +48,19 @@ static bool is_up(struct store *face, int64_t now_ms)
 
 static void set_field(const char *field, const char *value)
 {
-	size_t i;
-
-	for (i = 0; i < store.count; i++)
-		if (!strcmp(store.hash[i].field, field))
-			break;
-	if (i == store.count)
-		store.count++;
-	assert_true(store.count <= ARRAY_LEN(store.hash));
-	snprintf(store.hash[i].field, sizeof(store.hash[i].field), "%s", field);
-	snprintf(store.hash[i].value, sizeof(store.hash[i].value), "%s",
-		 value ? value : "");
+	kit_hset(&store.hash, field, value);
 }
 
 static struct store_value get_field(struct span field)
 {
-	struct store_value value = {.kind = STORE_NONE};
-	size_t i;
+	const char *value = kit_hget(&store.hash, field);
 
 	if (store.has_all && field.p[0] != '*')
-		return (struct store_value){.kind = STORE_VALUE,
-					    .text = span_of("10.0.0.1:80")};
-
-	for (i = 0; i < store.count; i++)
-		if (span_is(field, store.hash[i].field) &&
-		    store.hash[i].value[0] != '\0')
-			value = (struct store_value){
-				.kind = STORE_VALUE,
-				.text = span_of(store.hash[i].value)};
-	return value;
+		value = "10.0.0.1:80";
+	if (!value)
+		return (struct store_value){.kind = STORE_NONE};
+	return (struct store_value){.kind = STORE_VALUE,
+				    .text = span_of(value)};
 }
 
 static void reply_all(int64_t now_ms)

@@ -28,11 +28,7 @@ static struct {
 	bool is_away;	     /* refuses to be asked */
 	size_t asked;	     /* lookups that were taken */
 	char fields[RECORD]; /* of the last one, with blanks between */
-	struct {
-		char field[300];
-		char value[300];
-	} hash[32];
-	size_t count;
+	struct kit_hash hash;
 } store;
 
 static struct {
@@ -75,34 +71,19 @@ static bool is_up(struct store *face, int64_t now_ms)
 
 static void set_field(const char *field, const char *value)
 {
-	size_t i;
-
-	for (i = 0; i < store.count; i++)
-		if (!strcmp(store.hash[i].field, field))
-			break;
-	if (i == store.count)
-		store.count++;
-	assert_true(store.count <= ARRAY_LEN(store.hash));
-	snprintf(store.hash[i].field, sizeof(store.hash[i].field), "%s", field);
-	snprintf(store.hash[i].value, sizeof(store.hash[i].value), "%s",
-		 value ? value : "");
+	kit_hset(&store.hash, field, value);
 }
 
 static struct store_value get_field(struct span field)
 {
-	struct store_value value = {.kind = STORE_NONE};
-	size_t i;
+	const char *value = kit_hget(&store.hash, field);
 
-	for (i = 0; i < store.count; i++) {
-		if (!span_is(field, store.hash[i].field) ||
-		    store.hash[i].value[0] == '\0')
-			continue;
-		value.kind = STORE_VALUE;
-		value.text = span_of(store.hash[i].value);
-		if (!strcmp(store.hash[i].value, "TOO LARGE"))
-			value.kind = STORE_TOO_LARGE;
-	}
-	return value;
+	if (!value)
+		return (struct store_value){.kind = STORE_NONE};
+	return (struct store_value){.kind = strcmp(value, "TOO LARGE") == 0
+						    ? STORE_TOO_LARGE
+						    : STORE_VALUE,
+				    .text = span_of(value)};
 }
 
 /* Answers one lookup with what the hash holds now. */
