@@ -62,12 +62,15 @@ static void end_element(struct sieve *sieve)
 
 static bool open_array(struct sieve *sieve, int64_t elements)
 {
-	if (elements > SIEVE_ARRAY_MAX || sieve->depth == SIEVE_DEPTH_MAX)
+	if (elements > (int64_t)(SIEVE_ARRAY_MAX - sieve->elements) ||
+	    sieve->depth == SIEVE_DEPTH_MAX)
 		return false;
-	if (elements > 0)
+	if (elements > 0) {
+		sieve->elements += (uint32_t)elements;
 		sieve->open[sieve->depth++] = (uint32_t)elements;
-	else
+	} else {
 		end_element(sieve);
+	}
 	return true;
 }
 
@@ -157,7 +160,7 @@ enum sieve_result sieve_next(struct sieve *sieve, struct span *in,
 			sieve->head_len = 0;
 			sieve->line_len = 0;
 			if (sieve->depth == 0)
-				sieve->passed = 0;
+				sieve->passed = sieve->elements = 0;
 			sieve->state = *in->p == '$' || *in->p == '*'
 					       ? SIEVE_HEAD
 					       : SIEVE_LINE;

@@ -6,9 +6,9 @@
  * memory. The sieve passes a RESP2 stream on as it is, but a bulk string above
  * the limit comes out as an error that starts with SIEVE_TOO_LARGE, and its
  * bytes are dropped as they arrive; so does one that is too much for the reply
- * that it is in. A line or an array that is too long, and
- * arrays nested too deep, which newer hiredis takes without end and frees by
- * recursion, break the stream. Source: the RESP2 protocol specification of
+ * that it is in. A line that is too long, arrays of too many elements together,
+ * and arrays nested too deep, which newer hiredis takes without end and frees
+ * by recursion, break the stream. Source: the RESP2 protocol specification of
  * Redis.
  */
 #ifndef SPOA_SIEVE_H
@@ -18,7 +18,7 @@
 
 enum {
 	SIEVE_LINE_MAX = 1024,	 /* bytes of a simple string, error, integer */
-	SIEVE_ARRAY_MAX = 65536, /* elements of an array */
+	SIEVE_ARRAY_MAX = 65536, /* elements of a reply's arrays together */
 	SIEVE_REPLY_MAX = 1024 * 1024, /* bytes of a reply's bulk strings */
 	SIEVE_DEPTH_MAX = 4,	       /* arrays within arrays */
 	SIEVE_HEAD_MAX = 48 /* bytes of a `$` or `*` line, or of an error */
@@ -36,7 +36,8 @@ struct sieve {
 	} state;
 	uint64_t limit; /* bytes of a bulk string */
 	uint64_t left;
-	uint64_t passed; /* bytes of bulk strings, in this reply */
+	uint64_t passed;   /* bytes of bulk strings, in this reply */
+	uint32_t elements; /* of arrays, in this reply */
 	uint32_t open[SIEVE_DEPTH_MAX]; /* elements that each open array waits
 					   for */
 	size_t depth;			/* open arrays */

@@ -517,6 +517,26 @@ def test_memory_while_a_monster_arrives(ask, fake, agent_binary):
     comes(ask, "a.example", T, 10)
 
 
+@pytest.mark.parametrize("one", [b"+\r\n", b"$-1\r\n", b"*0\r\n"])
+def test_memory_for_a_reply_of_many_elements(ask, fake, agent_binary, one):
+    """An element of three bytes takes a hundred: all arrays of a reply have
+    one bound."""
+    if sanitized(agent_binary):
+        pytest.skip("memory is not measured under a sanitizer")
+    bomb = b"*20\r\n" + 20 * (b"*60000\r\n" + 60000 * one)
+    fake.on("HMGET", lambda words: [bomb] if "bomb.example" in words
+            else [fake.honest(words)])
+    ask.start(fake.url, options=("--lookup-timeout", "5s"))
+    comes(ask, "a.example", T, 3)
+    ask.peer.sock.settimeout(30)
+    before, most = ask.agent.rss(), 0
+    ask.peer.send(question("bomb.example"))
+    while ask.peer.silent(0.001):
+        most = max(most, ask.agent.rss())
+    assert ask.peer.frame().answer().status == "unavailable"
+    assert most - before < 16 << 20
+
+
 # -- AUTH, SELECT, ways to connect ------------------------------------------
 
 ODD = "p@ss:w/o?r#d %é"

@@ -87,6 +87,10 @@ static const struct {
 	{"far above, not here yet", BYTES("$9000000000000000000\r\nabc"),
 	 BYTES("-TOOLARGE 9000000000000000000\r\n")},
 	{"65536 elements", BYTES("*65536\r\n"), BYTES("*65536\r\n")},
+	{"65536 elements of two arrays", BYTES("*2\r\n*65534\r\n"),
+	 BYTES("*2\r\n*65534\r\n")},
+	{"a reply after another", BYTES("*1\r\n:1\r\n*65536\r\n"),
+	 BYTES("*1\r\n:1\r\n*65536\r\n")},
 };
 
 static void test_good_in_any_split(void **state)
@@ -112,6 +116,9 @@ static const struct {
 	struct span sent;
 } broken[] = {
 	{"65537 elements", BYTES("*65537\r\n")},
+	{"65537 elements of two arrays", BYTES("*2\r\n*65535\r\n")},
+	{"of arrays side by side",
+	 BYTES("*3\r\n*1\r\n:1\r\n*1\r\n:1\r\n*65532\r\n")},
 	{"five arrays deep", BYTES("*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n")},
 	{"five deep behind others",
 	 BYTES("*2\r\n*0\r\n*2\r\n:1\r\n*1\r\n*2\r\n$-1\r\n*1\r\n")},
