@@ -14,7 +14,7 @@ import pytest
 
 import kit
 from kit.agent import Agent
-from kit.process import Process, free_port
+from kit.process import free_port
 from kit.supervisor import Activated
 from resp import until
 
@@ -23,24 +23,6 @@ RATE = int(os.environ.get("RATE", "2000"))
 CLIENTS = 20
 # A busy machine connects to Redis late; HAProxy waits for 200 ms.
 PATIENT = "--lookup-timeout", "150ms"
-
-
-class Target(Process):
-    """A worker that is quick enough: a HAProxy that says 200."""
-
-    def __init__(self, binary):
-        self.binary = binary
-        super().__init__("target")
-        (self.folder / "cfg").write_text(
-            "defaults\n mode http\n timeout client 1m\n timeout server 1m\n"
-            " timeout connect 1s\n"
-            f"frontend f\n bind 127.0.0.1:{self.port}\n"
-            " http-request return status 200 content-type text/plain"
-            " string ok\n")
-        self.start()
-
-    def command(self):
-        return [self.binary, "-f", str(self.folder / "cfg")]
 
 
 class Load:
@@ -74,8 +56,8 @@ class Load:
 def site(haproxy_binary, redis):
     """site(agent) -> HAProxy with the sample configuration; all hosts lead to
     a target."""
-    target = Target(haproxy_binary)
-    redis.cmd("HSET", "routes", "*", f"127.0.0.1:{target.port}")
+    target = kit.Target(haproxy_binary)
+    redis.cmd("HSET", "routes", "*", target.target)
     started = [target]
 
     def begin(agent):

@@ -16,10 +16,10 @@ from .process import Process, free_port
 from .redis import Redis, redis_binaries, redis_name
 from .sentinel import Sentinel, Watched
 from .scripted import CLOSE, RESET, SILENT, ScriptedAgent, ok
-from .worker import Worker
+from .worker import Target, Worker
 
 __all__ = ["Agent", "CLOSE", "Client", "DNS", "HAProxy", "Process", "RESET",
-           "Redis", "Reply", "SILENT", "ScriptedAgent", "Sentinel", "Watched",
-           "WebSocket", "Worker",
+           "Redis", "Reply", "SILENT", "ScriptedAgent", "Sentinel", "Target",
+           "Watched", "WebSocket", "Worker",
            "binaries", "free_port", "ok", "raw", "redis_binaries", "redis_name",
            "version"]

@@ -21,3 +21,25 @@ class Worker(Process):
     def target(self):
         """The value of a route that names this worker."""
         return ("[%s]:%d" if ":" in self.where[0] else "%s:%d") % self.where
+
+
+class Target(Process):
+    """A worker that is quick enough: a HAProxy that says 200."""
+
+    def __init__(self, binary):
+        self.binary = binary
+        super().__init__("target")
+        (self.folder / "cfg").write_text(
+            "defaults\n mode http\n timeout client 1m\n timeout server 1m\n"
+            " timeout connect 1s\n"
+            f"frontend f\n bind 127.0.0.1:{self.port}\n"
+            " http-request return status 200 content-type text/plain"
+            " string ok\n")
+        self.start()
+
+    def command(self):
+        return [self.binary, "-f", str(self.folder / "cfg")]
+
+    @property
+    def target(self):
+        return f"127.0.0.1:{self.port}"
