@@ -12,7 +12,8 @@
 
 #include "../../spoa/loop.h"
 
-/* Begins anew; clock_close ends it. */
+/* Begins anew; clock_close ends it. Allocations of libevent are among those
+ * that kit_fail_allocation lets fail. */
 void clock_open(struct loop *loop);
 void clock_close(struct loop *loop);
 

@@ -40,8 +40,9 @@ static void on_lost(void *context, const char *why)
 	test.lost++;
 }
 
-/* A wire towards a server that listens, with a password or without. */
-static void open_wire(const char *user)
+/* A wire towards a server that listens, with a password or without, of which
+ * the n-th allocation fails; 0: none does. */
+static void begin_wire(const char *user, unsigned int n)
 {
 	const struct redis_wire_options options = {.place = {.loop = &test.loop,
 							     .url = &test.url,
@@ -58,7 +59,13 @@ static void open_wire(const char *user)
 	test.listener = clock_listen(&port);
 	snprintf(text, sizeof(text), "redis://%s127.0.0.1:%u", user, port);
 	assert_true(redis_url_parse(text, &test.url, &problem));
+	kit_fail_allocation(n);
 	test.wire = redis_wire_new(&options);
+}
+
+static void open_wire(const char *user)
+{
+	begin_wire(user, 0);
 	assert_non_null(test.wire);
 }
 
@@ -144,6 +151,68 @@ static void test_never_let_in(void **state)
 	close(peer);
 }
 
+/* A server that lets us in and answers, for as long as it is asked. */
+static void serve(int *peer)
+{
+	char bytes[256];
+
+	if (*peer < 0)
+		*peer = accept4(test.listener, NULL, NULL, SOCK_NONBLOCK);
+	if (*peer >= 0 && recv(*peer, bytes, sizeof(bytes), 0) > 0)
+		(void)!send(*peer, "+OK\r\n", 5, MSG_NOSIGNAL);
+}
+
+/* Up to a reply, or to whatever end it comes to. Without memory libevent may
+ * make a bufferevent that never writes: the owner, who waits in vain, ends it.
+ */
+static void ask_once(void)
+{
+	bool is_asked = false, goes_on = true;
+	int peer = -1, rounds;
+
+	for (rounds = 0; goes_on && rounds < 2000; rounds++) {
+		serve(&peer);
+		clock_turn(&test.loop);
+		clock_pass(&test.loop, rounds < 100 ? 0 : 10);
+		if (test.opened && !test.lost && !is_asked) {
+			is_asked = true;
+			goes_on = redis_wire_say(test.wire, 1,
+						 (const char *[]){"PING"});
+		}
+		if (rounds == 1000)
+			lose("silent");
+		goes_on = goes_on && !test.lost && !test.replied;
+	}
+	assert_false(goes_on);
+	close(peer);
+}
+
+/* Whichever allocation fails, libevent's too: no reply, or an end, told once.
+ */
+static void test_without_memory(void **state)
+{
+	bool failed;
+	unsigned int n;
+
+	(void)state;
+	for (n = 1;; n++) {
+		test.opened = test.replied = test.lost = 0;
+		begin_wire(":secret@", n);
+		if (test.wire)
+			ask_once();
+		failed = kit_did_fail();
+		kit_fail_allocation(0);
+		assert_true(test.opened <= 1 && test.lost <= 1);
+		if (!failed)
+			break;
+		redis_wire_free(test.wire);
+		test.wire = NULL;
+		close(test.listener);
+	}
+	assert_true(n > 10);
+	assert_int_equal(test.replied, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,6 +223,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bytes_after_the_end,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_never_let_in, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_without_memory, set_up,
 						tear_down),
 	};
 
