@@ -232,6 +232,19 @@ test:
 	@$(MAKE) --no-print-directory all unit
 	@SPOA_ROUTER=$(agent) tests/run.py $(out) $(TESTS)
 
+# Each access to memory looked at by valgrind, in the tests that wait for facts:
+# half an hour.
+memchecked := spop spop_random host route cache admin redis push snapshot preload \
+	sentinel targets reload stop starve faults_redis
+
+.PHONY: memcheck
+memcheck:
+	@tests/deps.sh build demo test memcheck
+	@$(MAKE) --no-print-directory all unit
+	@SPOA_ROUTER=$(agent) VALGRIND=1 EMULATOR='valgrind -q --error-exitcode=99 \
+		--leak-check=full --errors-for-leak-kinds=definite' tests/run.py $(out) \
+		$(or $(TESTS),-k '$(subst $() , or ,$(memchecked:%=test_%.py))')
+
 # The quick checks of one who changes something: installs nothing.
 .PHONY: check
 check: lint unit
@@ -439,6 +452,7 @@ help:
 	@echo 'make matrix  a few tests with each HAProxy, Redis, compiler and machine'
 	@echo 'make peers   unpack the HAProxys, Redis and Valkeys of other Debians'
 	@echo 'make cross   unit tests for BUILDS="arm64 armhf s390x trixie", under qemu'
+	@echo 'make memcheck  tests under valgrind'
 	@echo 'make check   lint and unit tests; installs nothing'
 	@echo 'make lint    format, layers, sizes, clang-tidy, cppcheck, analyzer'
 	@echo 'make bench   install what is missing, measure; see tests/bench/README.md'

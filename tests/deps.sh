@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 # deps.sh PURPOSE...: installs the Debian packages that "build", "demo", "test",
 # "deb", "boot", "docker", "bench", "lint", "prove", "soak", "matrix", "cross",
-# "coverage" or "fuzz" need and that are missing. Silent when none is. What runs
-# already is left alone, and no service is started. Without root or sudo it prints
-# the line for whoever has it, and exits 1.
+# "coverage", "memcheck" or "fuzz" need and that are missing. Silent when none is.
+# What runs already is left alone, and no service is started. Without root or sudo
+# it prints the line for whoever has it, and exits 1.
 set -eu
 
 # purpose, package, and what shows that it is there, wherever that came from: a
@@ -51,6 +51,7 @@ test  nghttp2-client  h2load
 test  systemd         systemd-analyze
 test  prometheus      promtool
 test  chromium        chromium
+memcheck valgrind    valgrind
 bench haproxy         haproxy
 bench redis-server    redis-server
 bench redis-tools     redis-benchmark

@@ -11,8 +11,8 @@ from kit.agent import binary
 from resp import sanitized, until
 from spop import Peer
 
-# What memory may grow by; a sanitizer keeps what is freed.
-SLACK = (256 if sanitized(binary()) else 8) << 20
+KEPT = (512 if sanitized(binary()) else 0) << 20  # bytes a sanitizer has itself
+SLACK = KEPT + (8 << 20)  # what memory may grow by
 PATIENCE = 30  # seconds to come back
 
 
@@ -117,4 +117,5 @@ class Level:
         until(at_rest, "flights and waiters to end", PATIENCE)
         until(lambda: self.agent.fds() <= self.fds,
               f"{self.fds} descriptors, not {self.agent.fds()}", PATIENCE)
-        assert self.agent.rss() < self.rss + SLACK
+        now = self.agent.rss()
+        assert now < self.rss + SLACK, f"{self.rss >> 10} to {now >> 10} KiB"

@@ -19,8 +19,13 @@ from collections import deque
 CLOSE, RESET = "close", "reset"  # pieces of a scripted reply
 
 
+# Under valgrind all takes so much longer.
+SLOW = 6 if os.environ.get("VALGRIND") else 1
+
+
 def until(fact, what="it", seconds=5.0):
     """Waits for fact() to be true, and returns what it returned."""
+    seconds *= SLOW
     end = time.monotonic() + seconds
     while True:
         found = fact()

@@ -12,6 +12,8 @@ import socket
 import struct
 from dataclasses import dataclass
 
+from resp import SLOW
+
 UNSET, HELLO, DISCONNECT, NOTIFY = 0, 1, 2, 3
 AGENT_HELLO, AGENT_DISCONNECT, ACK = 101, 102, 103
 FIN, ABORT = 1, 2
@@ -242,7 +244,7 @@ class Peer:
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
-        self.sock.settimeout(timeout)
+        self.sock.settimeout(timeout * SLOW)
         self.sock.connect(where)
         if family != socket.AF_UNIX:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -8,15 +8,14 @@ import time
 import pytest
 
 import spop
-from kit.agent import binary
-from resp import FakeRedis, sanitized, until
+from faults import KEPT
+from resp import FakeRedis, until
 from spop import Peer, hello, integer, notify, question, route
 
 T = "10.0.0.1:80"
 LONG = "l" * 240  # a host that makes ACKs long
 MIB = 1 << 20
 # What the agent may grow by; a sanitizer keeps what is freed.
-SLACK = 256 * MIB if sanitized(binary()) else 0
 
 
 @pytest.fixture
@@ -88,7 +87,7 @@ def test_a_peer_that_does_not_read(start):
     with Peer(agent.where, rcvbuf=4096) as peer:
         pusher = Pusher(peer, 60000)
         until(pusher.stuck, "the agent to stop reading", 20)
-        assert agent.rss() - before < 4 * MIB + SLACK
+        assert agent.rss() - before < 4 * MIB + KEPT
         spent = agent.cpu()
         assert slowest(agent, 0.5) < 0.25
         assert agent.cpu() - spent < 0.3, "spins"
@@ -103,7 +102,7 @@ def test_a_peer_that_does_not_read(start):
                 count += 1
             del held[:at]
         assert peer.silent()
-    assert agent.rss() - before < 4 * MIB + SLACK
+    assert agent.rss() - before < 4 * MIB + KEPT
 
 
 def test_many_peers_that_do_not_read(start):
@@ -114,7 +113,7 @@ def test_many_peers_that_do_not_read(start):
     until(lambda: sum(p.sent for p in pushers) > 20000, "questions", 20)
     time.sleep(1)
     assert slowest(agent, 0.5) < 0.3
-    assert agent.rss() - before < 24 * MIB + SLACK
+    assert agent.rss() - before < 24 * MIB + KEPT
     for peer in peers:
         peer.reset()
     until(lambda: agent.fds() < 30, "descriptors to be closed")
@@ -147,7 +146,7 @@ def test_half_frames_take_little(start, size):
         peer.send(struct.pack(">I", size) + spop.head(spop.NOTIFY, 1, 1)
                   + bytes(min(size // 2, 100000)))
     assert slowest(agent, 0.3) < 0.25
-    assert agent.rss() - before < 100 * min(size, 200000) + 8 * MIB + SLACK
+    assert agent.rss() - before < 100 * min(size, 200000) + 8 * MIB + KEPT
     for peer in peers:
         peer.close()
     until(lambda: agent.fds() < 30, "descriptors to be closed")
@@ -162,7 +161,7 @@ def test_announced_frames_take_nothing(start):
     for peer in peers:
         peer.send(struct.pack(">I", MIB))
     assert slowest(agent, 0.3) < 0.25
-    assert agent.rss() - before < 16 * MIB + SLACK
+    assert agent.rss() - before < 16 * MIB + KEPT
 
 
 def test_memory_returns_to_its_level(start):
@@ -180,7 +179,7 @@ def test_memory_returns_to_its_level(start):
     before = agent.rss()
     storm()
     until(lambda: agent.fds() < 30, "descriptors to be closed")
-    assert agent.rss() - before < MIB + SLACK
+    assert agent.rss() - before < MIB + KEPT
 
 
 @pytest.mark.parametrize("away", [False, True])
@@ -241,7 +240,7 @@ def test_flood_of_connections(start):
     for peer in peers:
         assert peer.frame().kind == spop.AGENT_HELLO
         assert peer.frame().answer().status == "ok"
-    assert agent.rss() < 64 * MIB + SLACK
+    assert agent.rss() < 64 * MIB + KEPT
     for peer in peers:
         peer.close()
     until(lambda: agent.fds() < 30, "descriptors to be closed")
@@ -343,7 +342,7 @@ def test_a_flood_of_invented_hosts(start, fake):
         stop.set()
         for one in floods:
             one.join()
-    assert agent.rss() < 96 * MIB + SLACK
+    assert agent.rss() < 96 * MIB + KEPT
 
 
 def test_huge_frames_are_answered(start):

@@ -24,6 +24,7 @@ def routectl():
 # any more, is its exit status and stands in its log.
 VALGRIND = ["valgrind", "-q", "--error-exitcode=99", "--leak-check=full",
             "--errors-for-leak-kinds=definite"]
+PATIENT = ["--lookup-timeout", "2s"]  # then, unless a test has its own
 
 
 def first_listener(options):
@@ -50,8 +51,9 @@ class Agent(Process):
             where = "127.0.0.1", port
             options = ("--listen", f"127.0.0.1:{port}", *options)
         super().__init__("agent", where, env)
-        checker = VALGRIND if os.environ.get("VALGRIND") else []
-        self.options, self.prefix = options, [*prefix, *checker]
+        checker = os.environ.get("VALGRIND")
+        self.options = [*(PATIENT if checker else ()), *options]
+        self.prefix = [*prefix, *(VALGRIND if checker else ())]
         self.starts = 0  # that its log tells of
         self.start(wait)
 

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from resp import until
+from resp import SLOW, until
 
 TOP = Path(__file__).resolve().parents[3]
 
@@ -135,7 +135,7 @@ class Process:
             self.process.send_signal(sign)
             self.process.send_signal(signal.SIGCONT)
             try:
-                self.process.wait(seconds)
+                self.process.wait(seconds * SLOW)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
