@@ -162,7 +162,7 @@ static size_t step(uint8_t how, struct span in)
 
 	switch (how % 8) {
 	case 0:
-		pass_time((how >> 3) * 200);
+		pass_time((int64_t)(how >> 3) * 200);
 		return 0;
 	case 1:
 		lend(how < 128 ? how / 8 : 3000);
