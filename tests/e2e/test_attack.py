@@ -25,7 +25,6 @@ from spop import Peer, integer, question
 HOSTS = int(os.environ.get("HOSTS", 300000))
 REAL, BATCH = 1000, 200
 MIB = 1 << 20
-# What the agent may grow by; a sanitizer keeps what is freed.
 
 
 @pytest.fixture

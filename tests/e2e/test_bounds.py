@@ -15,7 +15,6 @@ from spop import Peer, hello, integer, notify, question, route
 T = "10.0.0.1:80"
 LONG = "l" * 240  # a host that makes ACKs long
 MIB = 1 << 20
-# What the agent may grow by; a sanitizer keeps what is freed.
 
 
 @pytest.fixture

@@ -2,6 +2,9 @@
 """The system runs out of something, or lies about the time, while requests go
 on."""
 
+import os
+import pathlib
+import re
 import resource
 import shutil
 import struct
@@ -16,6 +19,7 @@ from kit.agent import binary
 from resp import sanitized, until
 from spop import Peer
 
+GROUP_SIZE = 16 << 20  # bytes
 HOSTS = [f"known{i}.example" for i in range(20)]
 
 
@@ -104,6 +108,69 @@ def test_no_memory_is_left(site):
         assert peer.ask("h0x0" + "y" * 150 + ".example").status == "ok"
         load.check()
     assert agent.running
+
+
+class Group:
+    """A cgroup with a limit of memory, of version 2 or 1."""
+
+    def __init__(self, size):
+        top = pathlib.Path("/sys/fs/cgroup")
+        for folder, limit, events in (
+                (top, "memory.max", "memory.events"),
+                (top / "memory", "memory.limit_in_bytes",
+                 "memory.oom_control")):
+            self.path = folder / f"spoa-test-{os.getpid()}"
+            try:
+                self.path.mkdir()
+            except OSError:
+                continue
+            self.events = self.path / events
+            if (self.path / limit).exists():
+                (self.path / limit).write_text(str(size))
+                return
+            self.path.rmdir()
+        pytest.skip("no cgroup can be made that limits memory")
+
+    @property
+    def prefix(self):
+        return ["sh", "-c", f"echo $$ >{self.path}/cgroup.procs && exec \"$@\"",
+                "sh"]
+
+    @property
+    def kills(self):
+        return int(re.search(r"^oom_kill (\d+)", self.events.read_text(),
+                             re.M).group(1))
+
+
+@pytest.fixture
+def group():
+    found = Group(GROUP_SIZE)
+    yield found
+    until(lambda: not (found.path / "cgroup.procs").read_text(),
+          "the group to be empty", PATIENCE)
+    found.path.rmdir()
+
+
+@pytest.mark.skipif(sanitized(binary()), reason="needs memory itself")
+def test_a_container_is_full(group, site):
+    """A limit that a small container would have, and a flood of new hosts: the
+    cache keeps to its own bound, and the kernel has nobody to kill."""
+    agent, level = site("--cache-size", "50000", prefix=group.prefix)
+    with Load(agent, HOSTS) as load, Peer(agent.where, timeout=20) as peer:
+        level.note(load.peers + 1)
+        for batch in range(100):
+            hosts = [f"x{batch}x{i}.{'y' * 60}.example" for i in range(1000)]
+            site.redis.cmd("HSET", "routes", *(w for host in hosts[:100] for w
+                                               in (host, "10.0.0.1:80")))
+            for i in range(0, 1000, 250):
+                peer.ask_all(hosts[i:i + 250])
+        load.more(200)
+        load.check()
+        assert level.count("cache_evictions_total") > 0
+        print(f"{level.rss >> 10} to {agent.rss() >> 10} KiB of "
+              f"{GROUP_SIZE >> 10}")
+        is_live(site, agent, 7)
+    assert agent.running and group.kills == 0
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import time
 import pytest
 
 import kit
-from resp import FakeRedis, until
+from resp import SLOW, FakeRedis, until
 from spop import Peer
 
 T, U = "10.0.0.1:80", "10.0.0.2:80"
@@ -80,12 +80,12 @@ def test_older_than_stale_is_not_served(start_agent, redis, tmp_path):
 def test_the_file_does_not_age_while_nothing_changes(start_agent, tmp_path):
     """What was asked for again is as good as new."""
     path = tmp_path / "snapshot"
-    lives = ("--ttl", "200ms", "--stale", "3s")
+    lives = ("--ttl", "200ms", "--stale", f"{3 * SLOW}s")
     with FakeRedis({"a.example": T}) as fake:
         agent = start(start_agent, fake, path, *lives)
         until(lambda: ask(agent, "a.example").target == T, "a.example")
         until(path.exists, "the file", 10)
-        end = time.monotonic() + 4
+        end = time.monotonic() + 4 * SLOW
         while time.monotonic() < end:
             assert ask(agent, "a.example").target == T
             time.sleep(0.05)
@@ -97,18 +97,19 @@ def test_the_file_does_not_age_while_nothing_changes(start_agent, tmp_path):
 def test_what_has_ended_does_not_come_back(start_agent, tmp_path):
     """Neither the file nor a start lengthens how long a route is served."""
     path = tmp_path / "snapshot"
-    lives = ("--ttl", "200ms", "--negative-ttl", "200ms", "--stale", "3s")
+    lives = ("--ttl", "200ms", "--negative-ttl", "200ms", "--stale",
+             f"{3 * SLOW}s")
     with FakeRedis({"a.example": T, "b.example": U}) as fake:
         agent = start(start_agent, fake, path, *lives)
         until(lambda: ask(agent, "a.example").target == T, "a.example")
         began = time.monotonic()
-        time.sleep(1.5)
+        time.sleep(1.5 * SLOW)
         assert ask(agent, "b.example").target == U
         agent.stop()
     agent = start(start_agent, fake, path, *lives)
     assert ask(agent, "a.example").source == "stale"
     until(lambda: ask(agent, "a.example").status == "unavailable", "the end")
-    assert time.monotonic() - began < 4.2
+    assert time.monotonic() - began < 4.2 * SLOW
     assert ask(agent, "b.example").target == U
     agent.stop()
     agent = start(start_agent, fake, path, *lives)
