@@ -2,6 +2,7 @@
 """HAProxy reloads, dies, floods and leaves: the agent gives each request its
 answer and keeps nothing of those who went."""
 
+import contextlib
 import os
 import pathlib
 import socket
@@ -13,12 +14,13 @@ import pytest
 import kit
 from faults import PATIENCE, Level, Load as Questions
 from resp import Relay, until
-from spop import ACK, Peer, hello, question
+from spop import ACK, Peer, hello, notify, question, route
 from test_haproxy_agent import Load
 
 HOST = "app1.example"
 KNOWN = [HOST] + [f"known{i}.example" for i in range(20)]
 RELOADS = 50
+ABORT = 2  # a flag of a frame
 RATE = 2000  # requests a second meanwhile
 HERE = pathlib.Path(__file__).parent
 KEPT = 32 << 20  # bytes that malloc may keep of a thousand connections at once
@@ -194,6 +196,48 @@ def test_half_open_connections(site):
             assert peer.frames(2)[1].answer().status == "ok"
         for peer in peers:
             peer.close()
+        load.more(100)
+        load.check()
+
+
+def test_slow_readers(site):
+    """Fifty peers ask much and read nothing, then a little, then leave: nobody
+    waits for them."""
+    asked = hello() + b"".join(question(HOST, i + 1) for i in range(20000))
+    with Questions(site.agent, KNOWN) as load:
+        peers = [Peer(site.agent.where, greet=False, timeout=30, rcvbuf=4096)
+                 for _ in range(50)]
+        for peer in peers:
+            peer.sock.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                at = 0
+                while at < len(asked):
+                    at += peer.sock.send(asked[at:])
+            peer.sock.settimeout(30)
+        load.more(300)
+        for peer in peers:
+            assert peer.frames(50)[-1].answer().status == "ok"
+        load.more(300)
+        for peer in peers[::2]:
+            peer.reset()
+        for peer in peers[1::2]:
+            peer.close()
+        load.more(100)
+        load.check()
+    site.level.rss += KEPT  # what waited to be read
+
+
+@pytest.mark.parametrize("flags", [0, ABORT])
+def test_frames_that_are_given_up(site, flags):
+    """A part of a frame, and ABORT or that others are to follow: what was asked
+    before has its answer, then the connection ends, a hundred times."""
+    with Questions(site.agent, KNOWN) as load:
+        for _ in range(100):
+            with Peer(site.agent.where, timeout=30) as peer:
+                peer.send(question(HOST, 1) +
+                          notify(route(HOST), 2, flags=flags))
+                assert peer.frame().answer().status == "ok"
+                assert peer.code() > 0
         load.more(100)
         load.check()
 
