@@ -2,13 +2,12 @@
 # SPDX-License-Identifier: MIT
 """Floods an agent in a process of its own, until it is ended.
 
-    flood.py KIND HOST PORT
+    flood.py KIND HOST PORT        with Flooders(agent.where, ["acks"]): ...
 
 Each kind is what HAProxy would never do, as fast as it can be said."""
 
 import select
-import socket
-import struct
+import subprocess
 import sys
 
 import spop
@@ -65,6 +64,24 @@ KINDS = {
     "notifies": lambda where: pour(where, fill(spop.NOTIFY, MIB)),
     "large": large,
 }
+
+
+class Flooders:
+    """A process for each of these kinds, until the end of a `with`."""
+
+    def __init__(self, where, kinds):
+        self.found = [subprocess.Popen([sys.executable, __file__, kind,
+                                        where[0], str(where[1])])
+                      for kind in kinds]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for flooder in self.found:
+            flooder.kill()
+            flooder.wait()
+
 
 if __name__ == "__main__":
     KINDS[sys.argv[1]]((sys.argv[2], int(sys.argv[3])))

@@ -4,11 +4,8 @@
 HOSTS=10000000 takes as many invented hosts as a real flood would bring."""
 
 import os
-import pathlib
 import random
 import struct
-import subprocess
-import sys
 import threading
 import time
 
@@ -154,24 +151,6 @@ def test_frames_of_the_greatest_size_that_nobody_finishes(start_agent, redis):
             assert peer.frame() is not None  # there is room again
     assert agent.stop() == 0
 
-class Flooders:
-    """Processes that flood an agent until the end of a `with`."""
-
-    def __init__(self, kind, where, count):
-        program = pathlib.Path(__file__).with_name("flood.py")
-        self.found = [subprocess.Popen([sys.executable, program, kind,
-                                        where[0], str(where[1])])
-                      for _ in range(count)]
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        for flooder in self.found:
-            flooder.kill()
-            flooder.wait()
-
-
 def latencies(peer, count):
     """How long each of so many questions took, in ms, sorted."""
     found = []
@@ -193,7 +172,7 @@ def test_a_flood_starves_nobody(start_agent, redis, kind):
         latencies(good, REAL)
         alone = latencies(good, 300)
         idle, rest = agent.fds(), agent.rss()
-        with Flooders(kind, agent.where, 3):
+        with flood.Flooders(agent.where, [kind] * 3):
             spent = agent.cpu()
             until(lambda: agent.cpu() - spent > 0.2, "the flood", 30)
             beside = latencies(good, 300)

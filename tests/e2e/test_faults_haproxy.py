@@ -11,6 +11,7 @@ from collections import Counter
 
 import pytest
 
+import flood
 import kit
 from faults import PATIENCE, Level, Load as Questions
 from resp import Relay, until
@@ -77,16 +78,22 @@ class Paced:
         self.ok, self.failed, self.worst, self.rate = map(int, out.split())
 
 
+def patient(folder):
+    """The environment of an HAProxy that waits for an answer as long as a busy
+    machine takes."""
+    text = (kit.haproxy.FILES / "spoe-router.conf").read_text()
+    found = folder / "spoe.conf"
+    found.write_text(text.replace("timeout processing 200ms",
+                                  "timeout processing 5s"))
+    return {"SPOE_CONF": found}
+
+
 def test_fifty_reloads_under_load(haproxy_binary, redis, site, tmp_path):
     """Each as soon as the last one's old process has left: a signal before
     that may be lost. (Patient with the agent, for a machine that is busy.)"""
-    patient = tmp_path / "spoe.conf"
-    patient.write_text((kit.haproxy.FILES / "spoe-router.conf").read_text()
-                       .replace("timeout processing 200ms",
-                                "timeout processing 5s"))
     with kit.Target(haproxy_binary) as target, \
             kit.HAProxy(haproxy_binary, site.agent, master=True,
-                        env={"SPOE_CONF": patient}) as haproxy:
+                        env=patient(tmp_path)) as haproxy:
         redis.cmd("HSET", "routes", "quick.example", target.target)
         with Paced(haproxy, "quick.example", tmp_path) as load:
             for done in range(RELOADS):
@@ -123,6 +130,20 @@ def test_killed_with_questions_open(haproxy_binary, site):
         site.way.delay = 0
         haproxy.start()
         assert haproxy.ask(HOST).status == 200
+
+
+def test_floods_at_its_side(haproxy_binary, site, tmp_path):
+    """Strangers who reach the agent do not cost HAProxy an answer. (Patient
+    with it, as all of them share the processors.)"""
+    with kit.HAProxy(haproxy_binary, site.agent,
+                     env=patient(tmp_path)) as haproxy:
+        with Load(haproxy, HOST) as load:
+            with flood.Flooders(site.agent.where, flood.KINDS):
+                spent = site.agent.cpu()
+                until(lambda: site.agent.cpu() - spent > 1, "floods", 60)
+                load.more(300)
+        print(f"{load.total} requests, the longest {load.worst:.3f} s")
+        assert load.seen == {200: load.total}
 
 
 def test_clients_that_do_not_wait(haproxy_binary, site):
