@@ -8,7 +8,7 @@ import re
 import statistics
 import sys
 
-MEDIAN, P95, MAX, FILE = 20, 60, 70, 900
+MEDIAN, P95, MAX, FILE = 20, 60, 70, 750
 
 
 def functions(text):
