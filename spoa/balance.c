@@ -14,6 +14,11 @@
 
 enum { NEVER = UINT8_MAX }; /* the rank of a target that takes no requests */
 
+/* Later than all; the number in it is 0, which is somebody's. */
+static const uint64_t NO_LOT = ~(uint64_t)UINT8_MAX;
+
+_Static_assert(ROUTE_TARGETS_MAX <= UINT8_MAX + 1, "a number is a byte");
+
 /* Which targets of a route may serve. */
 struct ranking {
 	const uint32_t *slots;
@@ -275,17 +280,27 @@ static void compete(struct contest *contest, const struct mark *marks, size_t k,
 	}
 }
 
+/* The number of a target is the last byte of its lot, so that the least and the
+ * next one say it all: who comes first is at random, and no processor could
+ * foresee a branch on that. Targets at one place draw the same lots. */
 static void draw_evenly(const struct plan *plan, const struct mark *marks,
 			uint64_t client, struct contest *contest)
 {
+	uint64_t first = NO_LOT;
+	uint64_t second = NO_LOT;
 	size_t k;
 
 	for (k = 0; k < plan->count; k++) {
-		uint64_t time = draw(client, &marks[k]);
+		uint64_t lot = draw(client, &marks[k]) >> 9 << 8 | k;
+		uint64_t later = lot > first ? lot : first;
 
-		if (time < contest->second_time)
-			compete(contest, marks, k, time);
+		if ((lot ^ first) >> 8 == 0)
+			continue;
+		first = lot < first ? lot : first;
+		second = later < second ? later : second;
 	}
+	contest->first = first & UINT8_MAX;
+	contest->second = second & UINT8_MAX;
 }
 
 /* With exponential times, the shorter the larger a weight, shares are as the

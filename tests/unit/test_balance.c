@@ -434,16 +434,12 @@ static void test_second_choice_of_a_client(void **state)
 	}
 }
 
-/* With weights, too; and targets at one place are one. */
-static void test_second_choice_of_a_client_by_weight(void **state)
+/* Lets clients ask, puts down all that is where the first choice is, and asks
+ * again. */
+static void expect_second_choices(struct route *route)
 {
-	struct route *route = parse(
-		"10.0.0.1:1 weight 9, 10.0.0.2:2 weight 90, 10.0.0.2:2, "
-		"10.0.0.3:3 weight 30, 10.0.0.4:4 weight 2, 10.0.0.1:1 weight "
-		"11; balance source");
 	size_t i, k;
 
-	(void)state;
 	for (i = 0; i < 1000; i++) {
 		struct choice before, after;
 
@@ -459,6 +455,35 @@ static void test_second_choice_of_a_client_by_weight(void **state)
 		assert_int_equal(after.first->port, before.second->port);
 		assert_true(route_is_same_place(after.first, before.second));
 	}
+}
+
+/* Targets at one place are one, with weights and without. */
+static void test_second_choice_is_elsewhere(void **state)
+{
+	(void)state;
+	expect_second_choices(
+		parse("10.0.0.1:1 weight 9, 10.0.0.2:2 weight 90, 10.0.0.2:2, "
+		      "10.0.0.3:3 weight 30, 10.0.0.4:4 weight 2, 10.0.0.1:1 "
+		      "weight 11; balance source"));
+	expect_second_choices(
+		parse("10.0.0.1:1, 10.0.0.2:2, 10.0.0.2:2, 10.0.0.3:3, "
+		      "10.0.0.4:4, 10.0.0.1:1; balance source"));
+}
+
+static void test_clients_of_many_targets(void **state)
+{
+	static size_t counts[ROUTE_TARGETS_MAX + 1];
+	size_t i;
+
+	(void)state;
+	ask_all(parse_ports(1, ROUTE_TARGETS_MAX - 1,
+			    ",10.0.1.0:256;balance source"));
+	memset(counts, 0, sizeof(counts));
+	for (i = 0; i < CLIENTS; i++)
+		counts[served_by[i]]++;
+	for (i = 1; i <= ROUTE_TARGETS_MAX; i++)
+		assert_in_range(counts[i], CLIENTS / ROUTE_TARGETS_MAX / 3,
+				CLIENTS / ROUTE_TARGETS_MAX * 3);
 }
 
 /* The numbers stand: another hash would send every client elsewhere. */
@@ -497,7 +522,8 @@ int main(void)
 		cmocka_unit_test(test_a_tenth_moves),
 		cmocka_unit_test(test_clients_follow_weights),
 		cmocka_unit_test(test_second_choice_of_a_client),
-		cmocka_unit_test(test_second_choice_of_a_client_by_weight),
+		cmocka_unit_test(test_second_choice_is_elsewhere),
+		cmocka_unit_test(test_clients_of_many_targets),
 		cmocka_unit_test(test_clients_have_numbers),
 	};
 
