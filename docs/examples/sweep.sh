@@ -7,13 +7,15 @@
 #
 # and whoever deploys runs this from time to time (cron, a timer). It removes the
 # routes of those that were not seen for LEASE (10) seconds, tells the agents
-# which, and prints them. Routes that were never seen are left alone.
+# which, and prints them. Routes that were never seen, or at no time that is a
+# number, are left alone.
 set -u
 redis-cli -e "$@" EVAL "
 	local gone = {}
 	local seen = redis.call('HGETALL', KEYS[2])
 	for i = 1, #seen, 2 do
-		if tonumber(seen[i + 1]) < tonumber(ARGV[1]) then
+		local at = tonumber(seen[i + 1])
+		if at and at < tonumber(ARGV[1]) then
 			gone[#gone + 1] = seen[i]
 			redis.call('HDEL', KEYS[1], seen[i])
 			redis.call('HDEL', KEYS[2], seen[i])
