@@ -20,6 +20,8 @@ static struct {
 	unsigned int fail_in;
 	bool failed;
 	uint64_t allocations;
+	char *text; /* of the stream, with its size */
+	size_t size;
 } kit;
 
 char *kit_guarded(const void *bytes, size_t len)
@@ -41,6 +43,25 @@ char *kit_guarded(const void *bytes, size_t len)
 	if (len > 0)
 		memcpy(copy, bytes, len);
 	return copy;
+}
+
+FILE *kit_stream(void)
+{
+	free(kit.text);
+	kit.text = NULL;
+	return open_memstream(&kit.text, &kit.size);
+}
+
+const char *kit_written(FILE *stream)
+{
+	fclose(stream);
+	assert_int_equal(strlen(kit.text), kit.size);
+	return kit.text;
+}
+
+void kit_expect(FILE *stream, const char *expected)
+{
+	assert_string_equal(kit_written(stream), expected);
 }
 
 uint64_t kit_random(void)

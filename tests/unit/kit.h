@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -18,6 +19,12 @@
 /* A copy of `len` bytes that ends where a page begins that cannot be touched:
  * one byte too far traps. Valid until the next call. */
 char *kit_guarded(const void *bytes, size_t len);
+
+/* A stream into memory, one at a time. kit_written ends it: the text lives
+ * until the next one, and has no NUL. kit_expect compares that. */
+FILE *kit_stream(void);
+const char *kit_written(FILE *stream);
+void kit_expect(FILE *stream, const char *expected);
 
 /* Random numbers that repeat for the same seed. The seed is the environment's
  * SEED or the time; it is printed once. */

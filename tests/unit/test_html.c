@@ -2,51 +2,38 @@
 /* html: what strangers write stays a text; amounts read well. */
 #include "../../spoa/html.h"
 
-#include <stdlib.h>
-
 #include "kit.h"
-
-static char *text;
-static size_t size;
-
-static void expect(FILE *out, const char *expected)
-{
-	fclose(out);
-	assert_string_equal(text, expected);
-	free(text);
-}
 
 static void test_every_byte_stays_a_text(void **state)
 {
 	char all[256];
 	size_t i;
-	FILE *out = open_memstream(&text, &size);
+	FILE *out = kit_stream();
+	const char *text;
 
 	(void)state;
 	for (i = 0; i < sizeof(all); i++)
 		all[i] = (char)i;
 	html_text(out, (struct span){all, sizeof(all)});
-	fclose(out);
+	text = kit_written(out);
 	assert_null(strpbrk(text, "<>\"'\n\r\t"));
-	assert_int_equal(strlen(text), size);
-	for (i = 0; i < size; i++)
+	for (i = 0; text[i]; i++)
 		assert_in_range((unsigned char)text[i], ' ', '~');
 	assert_non_null(strstr(text, "\\x00\\x01"));
 	assert_non_null(strstr(text, "!&quot;#$%&amp;&#39;()"));
 	assert_non_null(strstr(text, ";&lt;=&gt;?"));
 	assert_non_null(strstr(text, "\\xfe\\xff"));
-	free(text);
 }
 
 static void test_a_start_is_cut(void **state)
 {
-	FILE *out = open_memstream(&text, &size);
+	FILE *out = kit_stream();
 
 	(void)state;
 	html_start(out, span_of("abc"), 3);
 	html_start(out, span_of("<bc"), 2);
 	html_start(out, (struct span){0}, 0);
-	expect(out, "abc&lt;b&hellip;");
+	kit_expect(out, "abc&lt;b&hellip;");
 }
 
 static void test_numbers(void **state)
@@ -63,10 +50,10 @@ static void test_numbers(void **state)
 
 	(void)state;
 	for (i = 0; i < ARRAY_LEN(rows); i++) {
-		FILE *out = open_memstream(&text, &size);
+		FILE *out = kit_stream();
 
 		html_number(out, rows[i].number);
-		expect(out, rows[i].expected);
+		kit_expect(out, rows[i].expected);
 	}
 }
 
@@ -86,21 +73,21 @@ static void test_times(void **state)
 
 	(void)state;
 	for (i = 0; i < ARRAY_LEN(rows); i++) {
-		FILE *out = open_memstream(&text, &size);
+		FILE *out = kit_stream();
 
 		html_time(out, rows[i].us);
-		expect(out, rows[i].expected);
+		kit_expect(out, rows[i].expected);
 	}
 }
 
 static void test_bytes(void **state)
 {
-	FILE *out = open_memstream(&text, &size);
+	FILE *out = kit_stream();
 
 	(void)state;
 	html_bytes(out, 12);
 	html_bytes(out, 1550000);
-	expect(out, "12&nbsp;B1.6&nbsp;MB");
+	kit_expect(out, "12&nbsp;B1.6&nbsp;MB");
 }
 
 int main(void)

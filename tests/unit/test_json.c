@@ -4,15 +4,11 @@
  */
 #include "kit.h"
 
-#include <stdlib.h>
-
 #include "../../spoa/json.h"
 
 static void test_nesting_and_commas(void **state)
 {
-	char *text = NULL;
-	size_t size;
-	struct json json = {.out = open_memstream(&text, &size)};
+	struct json json = {.out = kit_stream()};
 
 	(void)state;
 	json_open(&json, NULL, '{');
@@ -26,11 +22,9 @@ static void test_nesting_and_commas(void **state)
 	json_bool(&json, "yes", true);
 	json_bool(&json, "no", false);
 	json_close(&json, '}');
-	fclose(json.out);
-	assert_string_equal(text, "{\"n\":-9223372036854775808,"
-				  "\"list\":[\"a\",null,{}],"
-				  "\"yes\":true,\"no\":false}");
-	free(text);
+	kit_expect(json.out, "{\"n\":-9223372036854775808,"
+			     "\"list\":[\"a\",null,{}],"
+			     "\"yes\":true,\"no\":false}");
 }
 
 static void test_every_byte_is_escaped_or_plain(void **state)
@@ -40,12 +34,9 @@ static void test_every_byte_is_escaped_or_plain(void **state)
 	(void)state;
 	for (byte = 0; byte < 256; byte++) {
 		char one = (char)byte, expected[16];
-		char *text = NULL;
-		size_t size;
-		struct json json = {.out = open_memstream(&text, &size)};
+		struct json json = {.out = kit_stream()};
 
 		json_text(&json, NULL, (struct span){kit_guarded(&one, 1), 1});
-		fclose(json.out);
 		if (byte == '"' || byte == '\\')
 			snprintf(expected, sizeof(expected), "\"\\%c\"", one);
 		else if (byte >= ' ' && byte <= '~')
@@ -53,8 +44,7 @@ static void test_every_byte_is_escaped_or_plain(void **state)
 		else
 			snprintf(expected, sizeof(expected), "\"\\u%04x\"",
 				 byte);
-		assert_string_equal(text, expected);
-		free(text);
+		kit_expect(json.out, expected);
 	}
 }
 

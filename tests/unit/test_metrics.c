@@ -4,20 +4,7 @@
  */
 #include "kit.h"
 
-#include <stdlib.h>
-
 #include "../../spoa/metrics.h"
-
-static char *text;
-static size_t size;
-
-static void expect(FILE *out, const char *expected)
-{
-	fclose(out);
-	assert_string_equal(text, expected);
-	free(text);
-	text = NULL;
-}
 
 struct counters {
 	bool flag;
@@ -38,33 +25,33 @@ static void test_families(void **state)
 		.wide = UINT64_MAX, .half = 7, .flag = true};
 	const struct metrics_label labels[] = {
 		{"status", span_of("ok")}, {"source", span_of("cache")}, {0}};
-	FILE *out = open_memstream(&text, &size);
+	FILE *out = kit_stream();
 
 	(void)state;
 	metrics_rows(out, rows, ARRAY_LEN(rows), &counters);
 	metrics_seconds(out, "c_seconds", "gauge", "Time.", 1002);
 	metrics_seconds(out, "d_seconds", "counter", "Never.", -1);
 	metrics_sample(out, "e", labels, 3);
-	expect(out, "# HELP a_total All of them.\n# TYPE a_total counter\n"
-		    "a_total 18446744073709551615\n"
-		    "# HELP b Some.\n# TYPE b gauge\nb{kind=\"x\"} 7\n"
-		    "b{kind=\"y\"} 1\n"
-		    "# HELP c_seconds Time.\n# TYPE c_seconds gauge\n"
-		    "c_seconds 1.002\n"
-		    "# HELP d_seconds Never.\n# TYPE d_seconds counter\n"
-		    "d_seconds NaN\n"
-		    "e{status=\"ok\",source=\"cache\"} 3\n");
+	kit_expect(out, "# HELP a_total All of them.\n# TYPE a_total counter\n"
+			"a_total 18446744073709551615\n"
+			"# HELP b Some.\n# TYPE b gauge\nb{kind=\"x\"} 7\n"
+			"b{kind=\"y\"} 1\n"
+			"# HELP c_seconds Time.\n# TYPE c_seconds gauge\n"
+			"c_seconds 1.002\n"
+			"# HELP d_seconds Never.\n# TYPE d_seconds counter\n"
+			"d_seconds NaN\n"
+			"e{status=\"ok\",source=\"cache\"} 3\n");
 }
 
 static void test_label_values_stay_within_their_quotes(void **state)
 {
 	const struct metrics_label labels[] = {
 		{"host", {"a\"b\\c\nd\xff\0", 9}}, {0}};
-	FILE *out = open_memstream(&text, &size);
+	FILE *out = kit_stream();
 
 	(void)state;
 	metrics_sample(out, "m", labels, 1);
-	expect(out, "m{host=\"a\\\"b\\\\c\\\\x0ad\\\\xff\\\\x00\"} 1\n");
+	kit_expect(out, "m{host=\"a\\\"b\\\\c\\\\x0ad\\\\xff\\\\x00\"} 1\n");
 }
 
 /* A bound belongs to its bucket, as Prometheus' `le` says. */
@@ -92,16 +79,16 @@ static void test_histogram(void **state)
 static void test_histogram_text_is_cumulative(void **state)
 {
 	struct metrics_histogram histogram = {0};
-	FILE *out;
+	FILE *out = kit_stream();
+	const char *text;
 
 	(void)state;
 	metrics_observe(&histogram, 1, 2);
 	metrics_observe(&histogram, INT32_MAX, 1);
-	out = open_memstream(&text, &size);
 	metrics_histogram(out, "h_seconds",
 			  (struct metrics_label){"from", span_of("cache")},
 			  &histogram);
-	fclose(out);
+	text = kit_written(out);
 	assert_non_null(strstr(
 		text, "h_seconds_bucket{from=\"cache\",le=\"1e-05\"} 2\n"));
 	assert_non_null(strstr(
@@ -110,7 +97,6 @@ static void test_histogram_text_is_cumulative(void **state)
 		strstr(text, "h_seconds_bucket{from=\"cache\",le=\"+Inf\"} 3\n"
 			     "h_seconds_sum{from=\"cache\"} 2147.483649\n"
 			     "h_seconds_count{from=\"cache\"} 3\n"));
-	free(text);
 }
 
 static void test_quantiles(void **state)
