@@ -16,7 +16,34 @@ SLACK = KEPT + (8 << 20)  # what memory may grow by
 PATIENCE = 30  # seconds to come back
 
 
-class Load:
+class Crew:
+    """Threads, each with a run() and its arguments, that work while `with` lasts:
+    until .ended is set. warm_up() returns when they have begun."""
+
+    def __init__(self, run, arguments):
+        self.ended = threading.Event()
+        self.threads = [threading.Thread(target=run, args=each)
+                        for each in arguments]
+
+    def warm_up(self):
+        pass
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        self.warm_up()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        self.ended.set()
+        for thread in self.threads:
+            thread.join()
+
+
+class Load(Crew):
     """Asks an agent all the time: for hosts that it knows, each of which must
     be `ok`, and for others, of which Redis has to be asked.
 
@@ -29,28 +56,15 @@ class Load:
         self.strangers = [f"stranger{i}.example" for i in range(others)]
         self.known, self.others = Counter(), Counter()
         self.worst, self.broken = 0.0, []
-        self.ended = threading.Event()
-        self.threads = [threading.Thread(target=self.run, args=what) for what
-                        in ((self.hosts, self.known, True),
-                            (self.strangers, self.others, False))]
+        super().__init__(self.run, ((self.hosts, self.known, True),
+                                    (self.strangers, self.others, False)))
 
     @property
     def peers(self):
         return len(self.threads)
 
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
+    def warm_up(self):
         self.more(100)
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-
-    def stop(self):
-        self.ended.set()
-        for thread in self.threads:
-            thread.join()
 
     def run(self, hosts, seen, is_known):
         try:

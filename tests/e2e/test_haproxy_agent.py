@@ -2,20 +2,20 @@
 """What clients of HAProxy see when the agent closes, hangs, dies or restarts."""
 
 import contextlib
-import threading
 import time
 from collections import Counter
 
 import pytest
 
 import kit
+from faults import Crew
 from resp import until
 
 HOST = "app1.example"
 AT_ONCE = 1.0  # seconds; three tries of "timeout processing" are 0.6
 
 
-class Load:
+class Load(Crew):
     """Clients that ask without pause, each over a connection of its own.
 
         with Load(haproxy, HOST) as load:
@@ -26,23 +26,10 @@ class Load:
     def __init__(self, haproxy, host, clients=4, pause=0.002):
         self.haproxy, self.host, self.pause = haproxy, host, pause
         self.seen, self.worst, self.strange = Counter(), 0.0, []
-        self.ended = threading.Event()
-        self.threads = [threading.Thread(target=self.run)
-                        for _ in range(clients)]
+        super().__init__(self.run, [()] * clients)
 
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
+    def warm_up(self):
         self.more(50)
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-
-    def stop(self):
-        self.ended.set()
-        for thread in self.threads:
-            thread.join()
 
     @property
     def total(self):
