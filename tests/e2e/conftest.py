@@ -121,6 +121,12 @@ def start_worker():
 
 
 @pytest.fixture(scope="module")
+def worker(start_worker):
+    """One that is called app1, ended with the module."""
+    return start_worker("app1")
+
+
+@pytest.fixture(scope="module")
 def start_redis():
     """start_redis(*options) -> kit.Redis, ended with the module."""
     yield from starter(kit.Redis)

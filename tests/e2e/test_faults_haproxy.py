@@ -27,11 +27,6 @@ HERE = pathlib.Path(__file__).parent
 KEPT = 32 << 20  # bytes that malloc may keep of a thousand connections at once
 
 
-@pytest.fixture(scope="module")
-def worker(start_worker):
-    return start_worker("app1")
-
-
 @pytest.fixture
 def site(redis, start_agent, worker):
     """An agent that knows KNOWN, by a relay to Redis, and its level."""

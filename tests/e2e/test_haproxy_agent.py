@@ -73,11 +73,6 @@ def check_no_agent(reply):
     assert reply.headers["retry-after"] == "1"
 
 
-@pytest.fixture(scope="module")
-def worker(start_worker):
-    return start_worker("app1")
-
-
 @pytest.fixture
 def scripted(worker):
     with kit.ScriptedAgent({HOST: kit.ok(worker.target)}) as agent:

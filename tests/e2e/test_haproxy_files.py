@@ -50,11 +50,6 @@ defaults
 """
 
 
-@pytest.fixture(scope="module")
-def worker(start_worker):
-    return start_worker("app1")
-
-
 @pytest.fixture
 def agent(worker):
     with kit.ScriptedAgent({HOST: kit.ok(worker.target)}) as found:

@@ -16,11 +16,6 @@ from test_haproxy_choices import Target, two
 BOTH = ["haproxy.cfg", "haproxy-fastpath.cfg"]
 
 
-@pytest.fixture(scope="module")
-def worker(start_worker):
-    return start_worker("app1")
-
-
 @pytest.fixture
 def agent():
     with kit.ScriptedAgent() as found:
