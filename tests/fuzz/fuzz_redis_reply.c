@@ -29,6 +29,25 @@ static void take(struct scan *scan, struct span field,
 	check_value(value);
 }
 
+/* What a server says of itself, and of others. */
+static void read_names(const redisReply *reply)
+{
+	struct redis_errors errors = {{0}};
+	struct redis_address at;
+	enum redis_role role;
+	struct span instead;
+
+	redis_errors_note(&errors, reply);
+	MUST(redis_error_name(REDIS_ERROR_OTHER)[0] != '\0');
+	if (redis_reply_address(redis_reply_find(reply, "ip"),
+				redis_reply_find(reply, "port"), &at))
+		MUST(at.port > 0 && at.host[0] != '\0' &&
+		     strlen(at.host) < sizeof(at.host));
+	for (role = REDIS_ANY; role <= REDIS_REPLICA; role++)
+		if (!redis_reply_is_role(reply, role, &instead))
+			MUST(instead.len > 0 && instead.p != NULL);
+}
+
 static void read_reply(const redisReply *reply, size_t count)
 {
 	struct store_value values[STORE_FIELDS_MAX];
@@ -45,6 +64,7 @@ static void read_reply(const redisReply *reply, size_t count)
 		MUST(to.port > 0 && strlen(to.host) < sizeof(to.host));
 	else
 		MUST(to.port == 0 || to.host[0] == '\0');
+	read_names(reply);
 	redis_reply_has_flag(reply, "on");
 	redis_reply_starts(reply, "LOADING");
 	MUST(redis_reply_text(reply).len == 0 || reply->str != NULL);

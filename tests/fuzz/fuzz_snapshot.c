@@ -68,7 +68,9 @@ static void begin_life(struct life *life, const char *path)
 	MUST(life->resolver != NULL);
 	life->snapshot = snapshot_new(&kept);
 	MUST(life->snapshot != NULL);
+	snapshot_set_stale(life->snapshot, STALE_MS);
 	snapshot_read(life->snapshot);
+	MUST(snapshot_count(life->snapshot)->entries <= 64);
 }
 
 static void end_life(struct life *life)
