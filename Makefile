@@ -234,8 +234,8 @@ test:
 
 # Each access to memory looked at by valgrind, in the tests that wait for facts:
 # half an hour.
-memchecked := spop spop_random host route cache admin redis push snapshot preload \
-	sentinel targets reload stop starve faults_redis
+memchecked := spop spop_random host route admin push snapshot preload \
+	sentinel targets reload stop faults_redis
 
 .PHONY: memcheck
 memcheck:

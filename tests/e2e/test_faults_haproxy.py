@@ -73,22 +73,12 @@ class Paced:
         self.ok, self.failed, self.worst, self.rate = map(int, out.split())
 
 
-def patient(folder):
-    """The environment of an HAProxy that waits for an answer as long as a busy
-    machine takes."""
-    text = (kit.haproxy.FILES / "spoe-router.conf").read_text()
-    found = folder / "spoe.conf"
-    found.write_text(text.replace("timeout processing 200ms",
-                                  "timeout processing 5s"))
-    return {"SPOE_CONF": found}
-
-
 def test_fifty_reloads_under_load(haproxy_binary, redis, site, tmp_path):
     """Each as soon as the last one's old process has left: a signal before
     that may be lost. (Patient with the agent, for a machine that is busy.)"""
     with kit.Target(haproxy_binary) as target, \
             kit.HAProxy(haproxy_binary, site.agent, master=True,
-                        env=patient(tmp_path)) as haproxy:
+                        env=kit.haproxy.patient(tmp_path)) as haproxy:
         redis.cmd("HSET", "routes", "quick.example", target.target)
         with Paced(haproxy, "quick.example", tmp_path) as load:
             for done in range(RELOADS):
@@ -131,7 +121,7 @@ def test_floods_at_its_side(haproxy_binary, site, tmp_path):
     """Strangers who reach the agent do not cost HAProxy an answer. (Patient
     with it, as all of them share the processors.)"""
     with kit.HAProxy(haproxy_binary, site.agent,
-                     env=patient(tmp_path)) as haproxy:
+                     env=kit.haproxy.patient(tmp_path)) as haproxy:
         with Load(haproxy, HOST) as load:
             with flood.Flooders(site.agent.where, flood.KINDS):
                 spent = site.agent.cpu()

@@ -13,10 +13,10 @@ import time
 import pytest
 
 import kit
-from kit.agent import Agent
+from kit.agent import Agent, binary
 from kit.process import free_port
 from kit.supervisor import Activated
-from resp import until
+from resp import sanitized, until
 
 RESTARTS = int(os.environ.get("RESTARTS", "3"))
 RATE = int(os.environ.get("RATE", "2000"))
@@ -53,15 +53,16 @@ class Load:
 
 
 @pytest.fixture
-def site(haproxy_binary, redis):
+def site(haproxy_binary, redis, tmp_path):
     """site(agent) -> HAProxy with the sample configuration; all hosts lead to
-    a target."""
+    a target. With a sanitizer a start takes longer than HAProxy would wait."""
+    env = kit.haproxy.patient(tmp_path) if sanitized(binary()) else None
     target = kit.Target(haproxy_binary)
     redis.cmd("HSET", "routes", "*", target.target)
     started = [target]
 
     def begin(agent):
-        started.append(kit.HAProxy(haproxy_binary, agent))
+        started.append(kit.HAProxy(haproxy_binary, agent, env=env))
         return started[-1]
     yield begin
     for process in reversed(started):

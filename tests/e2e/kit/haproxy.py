@@ -52,6 +52,16 @@ def certificate():
     return str(path)
 
 
+def patient(folder):
+    """The environment of an HAProxy that waits for an answer as long as a busy
+    machine takes."""
+    text = (FILES / "spoe-router.conf").read_text()
+    found = folder / "patient.conf"
+    found.write_text(text.replace("timeout processing 200ms",
+                                  "timeout processing 5s"))
+    return {"SPOE_CONF": found}
+
+
 class HAProxy(Process):
     """HAProxy(binary, agent): haproxy/haproxy.cfg on free ports.
 
