@@ -75,7 +75,7 @@ loader=$(cd "$part" && find "$libs" -name 'ld-linux*.so.*' -print -quit)
 [ -n "$loader" ] || { echo "get-peers.sh: found no loader" >&2; exit 1; }
 path=$dir/usr/lib/${libs##*/}:$dir/lib/${libs##*/}:$dir/usr/lib
 for program in usr/sbin/haproxy usr/bin/{redis,valkey}-{server,cli} \
-	usr/bin/cbmc; do
+	usr/bin/{cbmc,goto-cc,goto-instrument}; do
 	[ -x "$part/$program" ] || continue
 	cat >"$part/${program##*/}" <<-END
 		#!/bin/sh

@@ -6,7 +6,7 @@
  */
 #include "../../spoa/spop.h"
 
-#include "proof.h"
+#include "spop_contract.h"
 
 enum { VARINT_MAX = 10, VALUE_MAX = 20, FRAME_MAX = 32 };
 
@@ -54,9 +54,36 @@ void prove_write_varint(void)
 		prove(w.p == bytes, "a failed writer has written nothing");
 		return;
 	}
+	prove(is_varint_length(n, (size_t)(w.p - bytes)), "as long as it must");
 	r.end = w.p;
 	prove(spop_get_varint(&r) == n, "read as the same");
 	prove(!r.failed && r.p == r.end, "and whole");
+}
+
+/* Any bytes as the rest of a varint: what session relies on. */
+void prove_long_varint(void)
+{
+	size_t len = any_length(VARINT_MAX + 2);
+	uint8_t *bytes = any_bytes(len);
+	uint64_t n = nondet_uint64();
+
+	assume(n >= 240 && n < 256);
+	prove(is_long_varint(bytes, bytes + len,
+			     spop_read_long_varint(bytes, bytes + len, &n)),
+	      "it ends inside, or nowhere");
+}
+
+/* Any bytes as a value that is no string: what session relies on. */
+void prove_other_value(void)
+{
+	size_t len = any_length(VALUE_MAX);
+	uint8_t *bytes = any_bytes(len);
+	struct spop_reader r = {.p = bytes, .end = bytes + len};
+	struct spop_reader before = r;
+	struct spop_value value;
+
+	spop_get_other_value(&r, &value);
+	prove(is_other_value(&before, &r, &value), "all is as it says");
 }
 
 /* Any bytes as a typed value. */
