@@ -2,8 +2,9 @@
 /*
  * The resolver, its flights, the sweep and the channel of changes, with Redis
  * behind two connections: one for questions, one for what it tells of changes.
- * Each may be lost at any time. Replies, pushes, deadlines, cancels and losses
- * come in any order; what the agent does in one turn of its loop is one step.
+ * Each may be lost at any time; the first takes the second with it. Replies,
+ * pushes, deadlines, cancels and losses come in any order; what the agent does
+ * in one turn of its loop is one step.
  *
  * A value is the number of changes that its host has seen. Shown for every
  * order of events:
@@ -58,6 +59,8 @@ byte flight_epoch[HOSTS];
 bool sweeping[HOSTS];
 byte sweep_epoch[HOSTS];
 bool is_subscribed;
+bool push_lost;	  /* the connection for changes alone */
+byte push_number; /* Redis tracks for the one that it was told of */
 byte losses, refreshes, evictions;
 
 /* The questions, and what was seen when they were asked. */
@@ -95,6 +98,15 @@ inline answer_stale(q)
 	forget(q)
 }
 
+/* What is known when Redis does not say, or not in time. */
+inline answer_known(q)
+{
+	if
+	:: is_fresh(host_of[q]) -> answer(q, entry_value[host_of[q]])
+	:: else -> answer_stale(q)
+	fi
+}
+
 inline put(h, value, asked_in)
 {
 	has_entry[h] = true;
@@ -126,7 +138,8 @@ inline ask(q, h)
 	seen_then[q] = seen[h];
 	if
 	:: is_fresh(h) -> answer(q, entry_value[h])
-	:: else ->
+	:: !is_fresh(h) && !connected -> answer_stale(q)
+	:: !is_fresh(h) ->
 		state[q] = WAITING;
 		waiter_epoch[q] = epoch;
 		if
@@ -212,6 +225,7 @@ inline reconnect()
 	connected = true;
 	tracking = false;
 	is_subscribed = false;
+	push_lost = false;
 	for (i : 0 .. HOSTS - 1) {
 		sweeping[i] = false;
 		sweep_epoch[i] = 0;
@@ -222,7 +236,7 @@ inline reconnect()
 			flight_epoch[i] = 0;
 			for (k : 0 .. QUESTIONS - 1) {
 				if
-				:: waits(k, i) -> answer_stale(k)
+				:: waits(k, i) -> answer_known(k)
 				:: else
 				fi
 			}
@@ -278,7 +292,7 @@ end:	do
 	:: atomic {
 		connected && len(questions) > 0 ->
 		questions?kind,h;
-		tracking = tracking || kind == TRACK;
+		tracking = tracking || (kind == TRACK && h == push_number);
 		replies!kind,h,db[h];
 		kind = 0;
 		h = 0
@@ -288,6 +302,14 @@ end:	do
 		losses++;
 		connected = false;
 		tracking = false
+	   }
+	:: atomic {
+		losses < LOSSES && is_subscribed && !push_lost ->
+		losses++;
+		push_lost = true;
+		push_number++;
+		tracking = false;
+		drop_pushes()
 	   }
 	od
 }
@@ -333,7 +355,7 @@ active proctype agent()
 	:: atomic {
 		connected && !is_subscribed ->
 		is_subscribed = true;
-		questions!TRACK(0);
+		questions!TRACK(push_number);
 #ifndef BROKEN_BEFORE_TRACKING
 		raise_epoch();
 #endif
@@ -383,11 +405,16 @@ active proctype agent()
 	:: atomic {
 		deadlines < DEADLINES && somebody_waits ->
 		pick_waiting(k);
-		answer_stale(k);
+		answer_known(k);
 		k = 0;
 		deadlines++
 	   }
 	:: atomic { !connected -> reconnect() }
+	:: atomic {
+		push_lost ->
+		push_lost = false;
+		is_subscribed = false
+	   }
 	:: timeout -> break
 	od;
 	for (i : 0 .. QUESTIONS - 1) {
