@@ -35,9 +35,10 @@ def read(*command, **env):
 
 def count_unit(out, emulator=""):
     """(passed, all that ran) of the unit tests and kept inputs in `out`."""
+    env = {"EMULATOR": emulator} if emulator else {}
     done = subprocess.run([TESTS / "run.py", out, "--unit"], cwd=TOP,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                          text=True, env={**os.environ, "EMULATOR": emulator})
+                          text=True, env={**os.environ, **env})
     counts = re.findall(r"^(\d+) passed, (\d+) failed", done.stdout, re.M)
     passed, failed = map(int, counts[-1]) if counts else (0, 1)
     if failed:
