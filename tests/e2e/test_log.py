@@ -18,7 +18,7 @@ FIELDS = """added address age_s bound by cache_size changed checks code column
     command engine entries error expire_ms field fields file files gid held_back
     host key known max ms name of open opened_by options peer percent pid port
     role routes rule said sentinel server signal size skipped socket table
-    targets to uid user value version wanted master status check event reason
+    targets to uid unread_bytes user value version wanted master status check event reason
     target uses""".split()
 
 
