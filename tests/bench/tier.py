@@ -102,23 +102,23 @@ class HAProxys:
         return Tier(f"HAProxy {self.version}, {name}", proxy.where, proxy,
                     agent, base)
 
-    def map(self):
+    def map(self, name="static map", config="map.cfg", base=None):
         ip, port = self.folder / "ip.map", self.folder / "port.map"
         hosts = [f"h{n:07}.example.com" for n in range(HOSTS)]
         ip.write_text("".join(f"{host} 127.0.0.1\n" for host in hosts))
         port.write_text("".join(f"{host} {self.worker.where}\n"
                                 for host in hosts))
-        return self.tier("static map", self.start(
-            HERE / "map.cfg", MAP_IP=ip, MAP_PORT=port))
+        return self.tier(name, self.start(
+            HERE / config, MAP_IP=ip, MAP_PORT=port), base=base)
 
-    def fast(self, base):
-        api = self.folder / f"api-{self.version}.sock"
-        config = FILES / "haproxy-fastpath.cfg"
+    def fast(self, base, name="fast path",
+             config=FILES / "haproxy-fastpath.cfg"):
+        api = self.folder / f"api-{config.stem}-{self.version}.sock"
         agent = start_agent(self.redis, "--haproxy-socket", api, core=1)
         proxy = self.start(config, SPOA_ADDR=f"127.0.0.1:{agent.where}",
                            HAPROXY_SOCKET=api,
                            SPOE_CONF=FILES / "spoe-router-fastpath.conf")
-        tier = self.tier("fast path", proxy, agent, base)
+        tier = self.tier(name, proxy, agent, base)
         tier.warm, tier.seconds = 1, LENT_SECONDS  # each host is lent anew once
         return tier
 
@@ -137,11 +137,12 @@ class HAProxys:
 
     def tiers(self):
         yield (base := self.map())
-        if (FILES / "haproxy-fastpath.cfg").exists():
-            yield self.fast(base)
+        yield self.fast(base)
         yield self.spoe(base, self.folder / f"agent-{self.version}.sock")
         yield self.spoe(base)
         yield self.floor(base)
+        yield self.map("bare static map", "bare-map.cfg", base)
+        yield self.fast(base, "bare fast path", HERE / "bare-fastpath.cfg")
 
 
 def nginx(folder, redis, base):
