@@ -1580,6 +1580,17 @@ static void test_garbage_does_no_harm(void **state)
 	}
 }
 
+/* Opens a session and feeds it so many questions at once. */
+static void begin_asked(struct session *s, size_t count)
+{
+	size_t i;
+
+	begin_open(s, 16380);
+	for (i = 0; i < count; i++)
+		add_question(i, "a.b");
+	feed_wire(s);
+}
+
 /* Answers may come in any order; each is sent once. */
 static void test_answers_in_any_order(void **state)
 {
@@ -1591,10 +1602,7 @@ static void test_answers_in_any_order(void **state)
 	size_t i, count = 0;
 
 	(void)state;
-	begin_open(&s, 16380);
-	for (i = 0; i < COUNT; i++)
-		add_question(i, "a.b");
-	feed_wire(&s);
+	begin_asked(&s, COUNT);
 	while (session_next(&s, &q) == SESSION_QUESTION)
 		waiting[count++] = (unsigned int)q.stream_id;
 	assert_int_equal(count, COUNT);
@@ -1658,16 +1666,13 @@ static size_t take_answers(struct session *s, size_t from)
 static void test_full_and_back(void **state)
 {
 	enum { COUNT = 3000 };
-	size_t i, asked = 0, answered = 0, seen = 0;
+	size_t asked = 0, answered = 0, seen = 0;
 	enum session_event event;
 	struct session s;
 	struct question q;
 
 	(void)state;
-	begin_open(&s, 16380);
-	for (i = 0; i < COUNT; i++)
-		add_question(i, "a.b");
-	feed_wire(&s);
+	begin_asked(&s, COUNT);
 	while ((event = session_next(&s, &q)) != SESSION_HUNGRY) {
 		if (event == SESSION_QUESTION) {
 			assert_int_equal(q.stream_id, asked++);
@@ -1696,15 +1701,12 @@ static void test_full_and_back(void **state)
 static void test_bounded_output(void **state)
 {
 	enum { COUNT = 3000 };
-	size_t i, asked, seen;
+	size_t asked, seen;
 	struct session s;
 	struct question q;
 
 	(void)state;
-	begin_open(&s, 16380);
-	for (i = 0; i < COUNT; i++)
-		add_question(i, "a.b");
-	feed_wire(&s);
+	begin_asked(&s, COUNT);
 	session_bound_output(&s, SESSION_OUTPUT_MIN);
 	asked = ask_until_full(&s);
 	assert_in_range(asked, 16, SESSION_OUTPUT_MIN / SESSION_ACK_MAX);
@@ -1749,10 +1751,7 @@ static void test_slow_reader(void **state)
 	size_t i, from, used = 0;
 
 	(void)state;
-	begin_open(&s, 16380);
-	for (i = 0; i < COUNT; i++)
-		add_question(i, "a.b");
-	feed_wire(&s);
+	begin_asked(&s, COUNT);
 	from = wire.len;
 	while ((event = session_next(&s, &q)) != SESSION_HUNGRY) {
 		if (event == SESSION_QUESTION)
